@@ -1,0 +1,1 @@
+"""What the daemon needs everywhere: words, errors, settings, places, time, plugins, journals."""

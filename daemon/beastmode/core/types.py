@@ -1,0 +1,374 @@
+"""The words every part shares: request, completion, usage, endpoint, deployment, answer, ledger row."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Origin = Literal["person", "warming", "shadow", "judge", "probe", "test"]
+Outcome = Literal["success", "failure", "refused", "cancelled"]
+CacheMode = Literal["default", "off", "only", "refresh"]
+CacheResult = Literal["hit_exact", "hit_semantic", "miss", "bypass", "stale"]
+Tier = Literal["L1", "L2", "L3", "flight"]
+
+
+class Message(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """One message of a conversation, in the shape of OpenAI's chat format.
+
+    Attributes:
+        role: system, developer, user, assistant or tool.
+        content: Text, or a list of typed parts; None where only tools were called.
+        name: Who speaks, where a role has several.
+        tool_calls: The tools that an assistant message called, as the format has them.
+        tool_call_id: Which call a tool message answers.
+    """
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """A piece of the workspace that an answer was made from.
+
+    Attributes:
+        path: Path inside the workspace.
+        sha256: Digest of the bytes that were read, in hex.
+    """
+
+    path: str
+    sha256: str
+
+
+class Request(msgspec.Struct, kw_only=True):
+    """One request, whichever door it came through.
+
+    The first group shapes the answer and joins the cache key; the second says who asks and how.
+
+    Attributes:
+        model: `auto` or the id of a model.
+        messages: The conversation, oldest first.
+        params: Everything else that shapes the answer, by its name in OpenAI's chat format
+            (max_tokens, temperature, top_p, stop, tools, response_format, seed, ...).
+        workspace: The workspace it is about, an absolute path.
+        user: The caller; a scope that no answer crosses.
+        digests: Files and documents that were attached.
+        stream: The caller wants the text as it comes.
+        cache: What the caller allows the cache to do.
+        origin: Who caused it: a person, or the daemon itself.
+        tags: Free labels for cost reports and budgets.
+        session_id: The chat session it continues.
+        client: The door it came through.
+        request_id: Set by the gateway.
+    """
+
+    model: str
+    messages: list[Message]
+    params: dict[str, Any] = {}
+    workspace: str | None = None
+    user: str = ""
+    digests: list[Digest] = []
+
+    stream: bool = False
+    cache: CacheMode = "default"
+    origin: Origin = "person"
+    tags: list[str] = []
+    session_id: str | None = None
+    client: str = "socket"
+    request_id: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens as the provider counted them; None is unknown, never zero.
+
+    Attributes:
+        prompt_tokens: All tokens of the prompt, those read from or written to a prompt cache among them.
+        completion_tokens: All tokens of the answer, reasoning among them.
+        cached_tokens: Prompt tokens read from the provider's prompt cache.
+        cache_write_tokens: Prompt tokens written to it.
+        reasoning_tokens: Completion tokens spent on hidden reasoning.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Completion(msgspec.Struct, kw_only=True):
+    """A whole answer of a provider, in no protocol's shape.
+
+    Attributes:
+        text: The text.
+        finish_reason: stop, length, tool_calls, content_filter, or None where the provider did not say.
+        usage: Tokens.
+        model: The model's name as the provider gave it.
+        tool_calls: Tool calls in the shape of OpenAI's chat format.
+        reasoning: Visible reasoning, where the model shows it.
+    """
+
+    text: str
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    model: str = ""
+    tool_calls: list[dict[str, Any]] = []
+    reasoning: str = ""
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model costs, in USD per million tokens; None is unknown.
+
+    Attributes:
+        prompt: Prompt tokens.
+        completion: Completion tokens.
+        cached: Prompt tokens read from the provider's prompt cache; None: as `prompt`.
+        cache_write: Prompt tokens written to it; None: as `prompt`.
+    """
+
+    prompt: float | None = None
+    completion: float | None = None
+    cached: float | None = None
+    cache_write: float | None = None
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a deployment can take.
+
+    Attributes:
+        context_tokens: Longest prompt and answer together.
+        max_concurrent: Requests at once.
+    """
+
+    context_tokens: int | None = None
+    max_concurrent: int | None = None
+
+
+class Deployment(msgspec.Struct, kw_only=True):
+    """A model at an endpoint: what a provider plugin is asked to call.
+
+    Attributes:
+        id: Unique name, `MODEL@HOST:PORT` or the model's id.
+        model: The id of the model it serves, such as `custom:qwen`.
+        provider: Name of the provider plugin that speaks its protocol.
+        base_url: Where it is, without a trailing slash; empty for a model in a child process.
+        upstream_model: The model's name there.
+        has_key: A key for it is in the vault.
+        price: The user's own price, which wins over the table.
+        limits: What it can take.
+    """
+
+    id: str
+    model: str
+    provider: str
+    base_url: str = ""
+    upstream_model: str = ""
+    has_key: bool = False
+    price: Price | None = None
+    limits: Limits = Limits()
+
+
+class Model(msgspec.Struct, kw_only=True):
+    """A registered model.
+
+    Attributes:
+        id: `custom:NAME`, `openai:...`, `anthropic:...` or `local:NAME`.
+        deployments: Where it is served, in order of preference.
+        fallback: Models that may stand in for it, because the user said so.
+        added_at: RFC 3339, UTC.
+    """
+
+    id: str
+    deployments: list[Deployment]
+    fallback: list[str] = []
+    added_at: str = ""
+
+
+class CacheInfo(msgspec.Struct, kw_only=True):
+    """What the cache did for a request.
+
+    Attributes:
+        result: hit_exact, hit_semantic, miss, bypass or stale.
+        tier: The tier that had it.
+        similarity: Cosine of the two prompts, where a vector decided.
+        confidence: The verifier's probability that both prompts want the same answer.
+        age_s: Age of the stored answer, in seconds.
+        why: One sentence.
+    """
+
+    result: CacheResult
+    tier: Tier | None = None
+    similarity: float | None = None
+    confidence: float | None = None
+    age_s: float | None = None
+    why: str = ""
+
+
+class Candidate(msgspec.Struct, kw_only=True):
+    """A deployment that was considered for a request.
+
+    Attributes:
+        model: The model's id.
+        deployment: The deployment's id.
+        why: Why it stands where it stands, or was left out.
+        fit: It could have been called.
+    """
+
+    model: str
+    deployment: str
+    why: str
+    fit: bool = True
+
+
+class Route(msgspec.Struct, kw_only=True):
+    """Why a request went where it went.
+
+    Attributes:
+        reason: One sentence.
+        candidates: All that were considered, best first.
+        attempts: Upstream calls that were made.
+        fell_back: Another deployment than the first one answered.
+    """
+
+    reason: str
+    candidates: list[Candidate] = []
+    attempts: int = 0
+    fell_back: bool = False
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """What a caller gets back from `chat`.
+
+    Attributes:
+        request_id: The ledger's name for this request.
+        text: The answer.
+        model: The model that gave it.
+        provider: The plugin that called it.
+        usage: Tokens of the call that produced it; None is unknown.
+        cost_usd: What this request cost; 0 for a hit, None for unknown.
+        saved_usd: What the stored answer had cost; 0 for a miss, None for unknown.
+        latency_ms: From arrival to the end of the answer.
+        ttft_ms: From arrival to the first text, where it was streamed.
+        finish_reason: As the provider said.
+        cache: What the cache did.
+        route: Where it went and why.
+        tool_calls: Tool calls in the shape of OpenAI's chat format.
+        session_id: The session it was written to.
+    """
+
+    request_id: str
+    text: str
+    model: str
+    provider: str
+    usage: Usage
+    cost_usd: float | None
+    saved_usd: float | None
+    latency_ms: float
+    ttft_ms: float | None
+    finish_reason: str | None
+    cache: CacheInfo
+    route: Route
+    tool_calls: list[dict[str, Any]] = []
+    session_id: str | None = None
+
+
+class RowCache(msgspec.Struct, frozen=True):
+    """The cache's part of a ledger row."""
+
+    result: CacheResult
+    tier: Tier | None = None
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One request in the ledger, whatever happened to it.
+
+    Attributes:
+        request_id: Unique.
+        at_s: Wall clock at its start, seconds since the epoch.
+        origin: Who caused it.
+        outcome: success, failure, refused or cancelled.
+        cache: What the cache did; None where it was not asked.
+        model: The model asked for.
+        model_served: The model that answered.
+        deployment: The deployment that was called last.
+        provider: Its plugin.
+        error_kind: Kind of the error, where there was one.
+        error_tip: Its message and first tip, without prompt or key.
+        usage: Tokens; None is unknown.
+        cost_usd: What it cost; None is unknown.
+        saved_usd: What a hit saved; None is unknown.
+        latency_ms: Whole duration.
+        ttft_ms: Time to the first text, where it was streamed.
+        overhead_ms: The part of the duration that was ours; None where it was not measured.
+        attempts: Upstream calls.
+        fell_back: Another deployment than the first answered.
+        stream: It was streamed.
+        user: The caller.
+        workspace: The workspace.
+        client: The door.
+        session_id: The session.
+        tags: Labels.
+        route: Reason of the route.
+    """
+
+    request_id: str
+    at_s: float
+    origin: Origin
+    outcome: Outcome
+    cache: RowCache | None = None
+    model: str = ""
+    model_served: str | None = None
+    deployment: str | None = None
+    provider: str | None = None
+    error_kind: str | None = None
+    error_tip: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    saved_usd: float | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_ms: float | None = None
+    attempts: int = 0
+    fell_back: bool = False
+    stream: bool = False
+    user: str = ""
+    workspace: str | None = None
+    client: str = ""
+    session_id: str | None = None
+    tags: list[str] = []
+    route: str | None = None
+
+
+class Entry(msgspec.Struct, kw_only=True):
+    """A stored answer.
+
+    Attributes:
+        key: The exact key, 16 bytes.
+        scope: Digest of everything but the last user text: the partition it lives in, 16 bytes.
+        text: The last user text, as the key has it.
+        completion: The answer.
+        model: The model that gave it.
+        provider: The plugin that called it.
+        cost_usd: What it cost; None is unknown.
+        stored_at_s: Wall clock.
+        digests: Pieces of the workspace it was made from.
+        workspace: The workspace it belongs to.
+        tags: Labels.
+        request_id: The request that paid for it.
+    """
+
+    key: bytes
+    scope: bytes
+    text: str
+    completion: Completion
+    model: str
+    provider: str = ""
+    cost_usd: float | None = None
+    stored_at_s: float = 0.0
+    digests: list[Digest] = []
+    workspace: str | None = None
+    tags: list[str] = []
+    request_id: str = ""
