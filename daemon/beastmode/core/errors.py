@@ -46,6 +46,7 @@ class BeastError(Exception):
         attempt: Which attempt this was, from 1.
         retry_after_s: Seconds after which a retry makes sense, when that is known.
         request_id: The request this belongs to; the gateway fills it in.
+        details: More fields of `error.data` that one method has, such as the steps of an endpoint `test`.
     """
 
     kind: ClassVar[str] = "internal"
@@ -61,6 +62,7 @@ class BeastError(Exception):
         attempt: int | None = None,
         retry_after_s: float | None = None,
         request_id: str | None = None,
+        details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -71,10 +73,12 @@ class BeastError(Exception):
         self.attempt = attempt
         self.retry_after_s = retry_after_s
         self.request_id = request_id
+        self.details = details or {}
 
     def data(self) -> dict[str, Any]:
         """The machine-readable half, as every door shows it (`error.data` on the socket)."""
         return {
+            **self.details,
             "kind": self.kind,
             "tip": self.tips,
             "request_id": self.request_id,
@@ -295,6 +299,8 @@ def _tree(base: type[BeastError]) -> dict[str, type[BeastError]]:
 
 KINDS: dict[str, type[BeastError]] = _tree(BeastError)
 
+_DATA_FIELDS = frozenset(BeastError("").data())
+
 
 def from_rpc(code: int, message: str, data: object) -> BeastError:
     """Turns a JSON-RPC error object back into the error it was made from.
@@ -315,4 +321,5 @@ def from_rpc(code: int, message: str, data: object) -> BeastError:
         status=detail.get("status"),
         retry_after_s=detail.get("retry_after_s"),
         request_id=detail.get("request_id"),
+        details={name: value for name, value in detail.items() if name not in _DATA_FIELDS},
     )

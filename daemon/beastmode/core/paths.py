@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -88,6 +86,9 @@ class Paths:
         path = self.run / name
         if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
             return path
+        import hashlib  # rare, and dear for every other start of the command line
+        import tempfile
+
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"beast-{os.getuid()}-{digest}" / name
 
