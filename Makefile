@@ -1,0 +1,46 @@
+# Everything that is done with this checkout. `make` alone shows the list.
+# PYTHON=/path/to/python3 chooses the Python of the environment (.venv), when it is made.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo run test check fix bench clean
+BIN := .venv/bin
+export PYTHON
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.ready-demo ## Set everything up, ask a real model on this machine, show what the daemon does, and leave nothing running
+	@$(BIN)/python -P docs/demo.py
+
+run: .venv/.ready-demo ## Run the daemon in this terminal, until Ctrl-C
+	@$(BIN)/beast start --foreground
+
+test: check ## Check the code, then run every test, with coverage
+	@$(BIN)/python -P bench/coverage.py
+
+check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
+	@echo "Checking: format, lint, types, imports, documentation"
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@found=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$found"; exit 1; }
+	@$(BIN)/python -P docs/reference.py --check
+
+fix: .venv/.ready-test ## Format, mend what lint can mend, and write docs/reference anew
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python -P docs/reference.py
+
+bench: .venv/.ready-test ## Run the benchmarks and show what changed since bench/baseline.json
+	@$(BIN)/python -P bench/run.py
+
+clean: ## Remove everything that was made here, the environment too
+	@rm -rf .venv build dist bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready-demo: pyproject.toml .ci/setup
+	@.ci/setup demo
+
+.venv/.ready-test: pyproject.toml .ci/setup
+	@.ci/setup test

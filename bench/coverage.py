@@ -1,0 +1,60 @@
+"""Runs every test with coverage, daemons that the tests start included, and holds it to a threshold.
+
+`python -P bench/coverage.py [PYTEST ARGUMENT ...]`: with arguments (a folder, `-k`) the threshold is shown, not held.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COVERAGE = [sys.executable, "-P", "-m", "coverage"]
+WORKERS = "2"
+
+
+def run_tests(arguments: list[str]) -> int:
+    """Runs pytest under coverage.
+
+    Args:
+        arguments: Further arguments for pytest.
+
+    Returns:
+        Its exit code.
+    """
+    tests = ["-m", "pytest", "-q", "-n", WORKERS, "--dist", "loadgroup", "-m", "not long and not clients", *arguments]
+    return subprocess.run([*COVERAGE, "run", *tests], cwd=ROOT, check=False).returncode
+
+
+def report(hold: bool) -> int:
+    """Joins what every process measured and prints the files that are not wholly covered.
+
+    Args:
+        hold: A total under the threshold is a failure.
+
+    Returns:
+        An exit code.
+    """
+    subprocess.run([*COVERAGE, "combine", "--quiet"], cwd=ROOT, check=False)
+    options = [] if hold else ["--fail-under=0"]
+    return subprocess.run([*COVERAGE, "report", *options], cwd=ROOT, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Runs tests and report.
+
+    Args:
+        arguments: Further arguments for pytest.
+
+    Returns:
+        The tests' exit code, else the report's.
+    """
+    subprocess.run([*COVERAGE, "erase"], cwd=ROOT, check=False)
+    tests = run_tests(arguments)
+    covered = report(hold=not arguments)
+    return tests or covered
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
