@@ -1,0 +1,1 @@
+"""Wire formats: the bytes of a protocol on one side, the words of `core.types` on the other; no policy."""
