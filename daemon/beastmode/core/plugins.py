@@ -1,4 +1,4 @@
-"""The public contract of plugins: what a provider is, and the hooks through which anyone's plugin enters.
+"""The public contract of plugins: what a provider and a catalogue of weights are, and the hooks through which anyone's plugin enters.
 
 A plugin is an installed package with an entry point in the group `beastmode.plugins`; the entry point names a module
 (or object) that implements the hooks of `BeastSpec` with `@hookimpl`. The built-in providers come the same way.
@@ -123,10 +123,85 @@ class Provider(ABC):
         """Ends what the provider started (child processes and the like)."""
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a fetch has come.
+
+    Attributes:
+        phase: waiting, resolve, download, unpack, verify or done.
+        done_bytes: Bytes of the download that are on this machine; never falls.
+        total_bytes: Bytes of the whole download.
+    """
+
+    phase: str
+    done_bytes: int
+    total_bytes: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class WeightsInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Weights of a model that can be fetched.
+
+    Attributes:
+        name: How `beast models fetch` names them.
+        size_bytes: Size of the download.
+        licence: SPDX name of the model's licence.
+        about: One sentence: what they are good for.
+        serves: The provider whose model they become, such as `local`; empty where they are no chat model.
+        installed: They are here, whole.
+        path: The main file, where they are installed.
+    """
+
+    name: str
+    size_bytes: int
+    licence: str
+    about: str
+    serves: str = ""
+    installed: bool = False
+    path: str | None = None
+
+
+class Weights(ABC):
+    """A catalogue of model weights that can be fetched to this machine."""
+
+    async def start(self, context: Context) -> None:
+        """Is awaited once, before anything else.
+
+        Args:
+            context: What the daemon lends; `options` are those of the plugin that brought the catalogue.
+        """
+        self.context = context
+
+    @abstractmethod
+    def names(self) -> list[WeightsInfo]:
+        """Lists the catalogue. Looks at the disk: the daemon calls it in a thread."""
+
+    @abstractmethod
+    async def fetch(self, name: str, on_progress: OnProgress) -> WeightsInfo:
+        """Brings weights to this machine, whole and checked, or not at all. Cancelling keeps what can be resumed.
+
+        Args:
+            name: A name of the catalogue.
+            on_progress: Gets the progress, on the event loop, and never blocks.
+
+        Returns:
+            The installed weights.
+
+        Raises:
+            BeastError: With tips: unknown name, no network, wrong hash, full disk.
+        """
+
+
 class BeastSpec:
     """Every hook that a plugin can implement."""
 
     @hookspec
     def beast_providers(self) -> list[Provider]:
         """Returns the providers that this plugin brings."""
+        raise NotImplementedError  # a specification is never called
+
+    @hookspec
+    def beast_weights(self) -> list[Weights]:
+        """Returns the catalogues of weights that this plugin brings."""
         raise NotImplementedError  # a specification is never called
