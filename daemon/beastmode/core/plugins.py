@@ -1,4 +1,4 @@
-"""The public contract of plugins: what a provider and a catalogue of weights are, and the hooks through which anyone's plugin enters.
+"""The public contract of plugins: what a provider is, what weights are, and the hooks through which plugins enter.
 
 A plugin is an installed package with an entry point in the group `beastmode.plugins`; the entry point names a module
 (or object) that implements the hooks of `BeastSpec` with `@hookimpl`. The built-in providers come the same way.
