@@ -1,15 +1,25 @@
-"""Settings: their names, defaults and documentation, and how flag, environment, project, user and default are merged."""
+"""Settings: their names, defaults and documentation, and how flag, environment, user's file and default are merged."""
 
 from __future__ import annotations
 
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from beastmode.core.errors import BadInputError
+from beastmode.core.fields import Field, fields_of, fit, fit_text, in_words, is_table, misfit, unknown
+from beastmode.core.paths import Paths
+
 Positive = Annotated[float, Meta(gt=0)]
 Size = Annotated[int, Meta(ge=0)]
 MB = 1 << 20
+ENVIRONMENT_PREFIX = "BEAST_"
+NO_SETTINGS = frozenset({"BEAST_HOME", "BEAST_TOKEN"})
 
 
 class L1Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -108,7 +118,8 @@ class KeySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """API keys.
 
     Attributes:
-        store: `keyring` (the operating system's), `file` (AES-GCM under `state/`), or `auto`: the keyring where there is one.
+        store: `keyring` (the operating system's), `file` (AES-GCM under `state/`), or `auto`: the keyring where there
+            is one.
     """
 
     store: Literal["auto", "keyring", "file"] = "auto"
@@ -140,9 +151,152 @@ class Loaded(msgspec.Struct, frozen=True):
     Attributes:
         settings: The merged settings.
         warnings: Sentences for `status` and the log.
-        sources: The source (`default`, `user`, `environment`) of every setting that is not a default, by dotted name.
+        sources: Where every setting that is not a default comes from (`user`, `environment`, `flag`), by dotted name.
     """
 
     settings: Settings
     warnings: list[str]
     sources: dict[str, str]
+
+
+class SettingInfo(msgspec.Struct, frozen=True):
+    """One setting, for people.
+
+    Attributes:
+        name: Dotted name, as in `cache.l1.ttl_s`.
+        type: What it takes, in words.
+        default: Its default.
+        doc: What it does.
+    """
+
+    name: str
+    type: str
+    default: Any
+    doc: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return variable_of(self.name)
+
+
+def variable_of(name: str) -> str:
+    """Names the environment variable that sets something.
+
+    Args:
+        name: A setting's dotted name.
+    """
+    return ENVIRONMENT_PREFIX + name.upper().replace(".", "__")
+
+
+def load(paths: Paths, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None) -> Loaded:
+    """Merges flags, environment, the user's `config.toml` and the defaults, in that order of precedence.
+
+    Args:
+        paths: Where `config.toml` is; a file that is not there is an empty one.
+        environ: Environment variables; an empty one counts as not set.
+        overrides: Flags of the command line, by dotted name.
+
+    Raises:
+        BadInputError: A file that can not be read, an unknown key, or a value that does not fit; says where, and what
+            is expected.
+    """
+    fields = fields_of(Settings)
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    warnings: list[str] = []
+    for source, found in (
+        ("user", _from_file(paths.config_file, fields)),
+        ("environment", _from_environment(environ, fields, warnings)),
+        ("flag", _from_flags(overrides or {}, fields)),
+    ):
+        values.update(found)
+        sources.update(dict.fromkeys(found, source))
+    return Loaded(_build(Settings, values), warnings, sources)
+
+
+def describe() -> list[SettingInfo]:
+    """Lists every setting, in the order of the structs above."""
+    return [SettingInfo(name, in_words(f.type), f.default, f.doc) for name, f in fields_of(Settings).items()]
+
+
+def _from_file(file: Path, fields: Mapping[str, Field]) -> dict[str, object]:
+    where = f"{file}: "
+    return {
+        name: fit(where, name, value, fields[name].type) for name, value in _flatten(_read(file), where, fields).items()
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        tips = [f"make it a file that you can read: ls -l {file}", "or move it away: the defaults are enough to start"]
+        raise BadInputError(f"{file} can not be read: {error.strerror}.", tips=tips) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise BadInputError(f"{file}: line {line} is not UTF-8.", tips=[f"save {file} as UTF-8"]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInputError(f"{file} is no valid TOML: {error}.", tips=[f"mend {file}, at the place named"]) from error
+    except RecursionError as error:
+        raise BadInputError(f"{file} is nested too deeply.", tips=[f"mend {file}"]) from error
+
+
+def _flatten(table: Mapping[str, Any], where: str, fields: Mapping[str, Field], prefix: str = "") -> dict[str, object]:
+    """Turns nested tables into dotted names.
+
+    Raises:
+        BadInputError: A key that is no setting, or a value where a table belongs.
+    """
+    found: dict[str, object] = {}
+    for key, value in table.items():
+        name = prefix + key
+        if name in fields:
+            found[name] = value
+        elif not any(known.startswith(name + ".") for known in fields):
+            raise unknown(where, name, fields)
+        elif isinstance(value, dict):
+            found.update(_flatten(value, where, fields, name + "."))
+        else:
+            raise misfit(where, name, value, "a table")
+    return found
+
+
+def _from_environment(
+    environ: Mapping[str, str], fields: Mapping[str, Field], warnings: list[str]
+) -> dict[str, object]:
+    names = {variable_of(name): name for name in fields}
+    found: dict[str, object] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NO_SETTINGS:
+            continue
+        if variable not in names:
+            nearest = difflib.get_close_matches(variable, [*names, *NO_SETTINGS], 1, 0.0)[0]
+            warnings.append(f"The environment variable {variable} is no setting; the nearest one is {nearest}.")
+        elif environ[variable]:
+            name = names[variable]
+            found[name] = fit_text("", variable, environ[variable], fields[name].type)
+    return found
+
+
+def _from_flags(overrides: Mapping[str, object], fields: Mapping[str, Field]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in overrides.items():
+        if name not in fields:
+            raise unknown("", name, fields)
+        kind = fields[name].type
+        found[name] = fit_text("", name, value, kind) if isinstance(value, str) else fit("", name, value, kind)
+    return found
+
+
+def _build(struct: type[msgspec.Struct], values: Mapping[str, object], prefix: str = "") -> Any:
+    chosen: dict[str, object] = {}
+    for field in msgspec.structs.fields(struct):
+        name = prefix + field.name
+        if is_table(field.type):
+            chosen[field.name] = _build(field.type, values, name + ".")
+        elif name in values:
+            chosen[field.name] = values[name]
+    return struct(**chosen)

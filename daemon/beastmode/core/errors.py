@@ -313,7 +313,7 @@ def from_rpc(code: int, message: str, data: object) -> BeastError:
     detail: dict[str, Any] = data if isinstance(data, dict) else {}
     kind = detail.get("kind") or {-32602: "bad_input", -32601: "not_found", -32600: "bad_input"}.get(code, "internal")
     tips = detail.get("tip")
-    return KINDS.get(kind, InternalError)(
+    return KINDS.get(str(kind), InternalError)(
         message,
         tips=tips if isinstance(tips, list) else [],
         model=detail.get("model"),
