@@ -54,7 +54,7 @@ def fields_of(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Field
         Fields by dotted name, in the order of their definition.
     """
     found: dict[str, Field] = {}
-    docs = _attribute_docs(struct.__doc__ or "")
+    docs = attribute_docs(struct.__doc__ or "")
     for field in msgspec.structs.fields(struct):
         name = prefix + field.name
         if is_table(field.type):
@@ -73,8 +73,15 @@ def is_table(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _attribute_docs(docstring: str) -> dict[str, str]:
-    """Reads the `Attributes:` section of a docstring: a name and its text, continued on deeper lines."""
+def attribute_docs(docstring: str) -> dict[str, str]:
+    """Reads the `Attributes:` section of a docstring.
+
+    Args:
+        docstring: Of a struct.
+
+    Returns:
+        Texts by name; a text that goes on over deeper lines is joined.
+    """
     found: dict[str, str] = {}
     name = ""
     for line in inspect.cleandoc(docstring).partition("Attributes:\n")[2].splitlines():
