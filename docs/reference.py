@@ -1,11 +1,11 @@
-"""Writes docs/reference/*.md from the code; with --check, fails where a page is stale or something public has no words."""
+"""Writes docs/reference/*.md from the code; --check fails where a page is stale or something public has no words."""
 
 from __future__ import annotations
 
 import inspect
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -38,7 +38,7 @@ class Page:
         """Adds a paragraph or heading."""
         self.lines.append(f"{text}\n")
 
-    def table(self, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         """Adds a table; one without rows is left out."""
         if not rows:
             return
