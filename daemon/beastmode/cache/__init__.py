@@ -1,0 +1,1 @@
+"""Stored answers: the key, the tiers in memory and on disk, and identical requests in flight."""
