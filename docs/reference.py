@@ -159,7 +159,7 @@ def type_words(kind: Any, shared: dict[str, type[msgspec.Struct]]) -> str:
         return f"list of {type_words(inner[0], shared)}"
     if origin is dict:
         return f"object of {type_words(inner[1], shared)}"
-    return SIMPLE.get(kind) or getattr(kind, "__name__", "object")
+    return SIMPLE.get(kind, str(getattr(kind, "__name__", "object")))
 
 
 def cli_page() -> Page:
