@@ -1,8 +1,8 @@
 """Breaks the code in small seeded ways and counts how often the tests notice.
 
 `python -P bench/mutants.py [--count 200] [--files GLOB ...] [--seed 2]` prints a table and every survivor, and writes
-bench/results/mutants.json. Texts of errors, tips and log events are left alone, and so are types and docstrings: no test
-should pin them. A mutant under which the tests hang counts as noticed.
+bench/results/mutants.json. Texts of errors, tips and log events are left alone, and so are types and docstrings: no
+test should pin them. A mutant under which the tests hang counts as noticed.
 """
 
 from __future__ import annotations

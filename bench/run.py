@@ -1,7 +1,7 @@
 """Runs every benchmark of this folder and shows what changed since bench/baseline.json; speed never fails it.
 
-`python -P bench/run.py [--update] [NAME ...]`. A benchmark is a file that takes `--json FILE` and writes numbers there, in
-tables as deep as it likes. What the baseline does not have yet is added to it; `--update` replaces what it has.
+`python -P bench/run.py [--update] [NAME ...]`. A benchmark is a file that takes `--json FILE` and writes numbers there,
+in tables as deep as it likes. What the baseline does not have yet is added to it; `--update` replaces what it has.
 """
 
 from __future__ import annotations
