@@ -120,7 +120,8 @@ class Breaker:
 
         Args:
             ticket: From `enter`.
-            error: A refused request or key proves that somebody answers; a 429 asks for a pause and is no failure.
+            error: A refused request or key proves that somebody answers; a 429 asks for a pause and is no failure;
+                what is no error of a provider says nothing.
         """
         if ticket != self._generation:
             return
@@ -128,8 +129,10 @@ class Breaker:
             self._rest(error)
         elif is_failure(error):
             self._count_failure(error)
-        else:
+        elif isinstance(error, ProviderError):
             self.succeed(ticket)
+        else:
+            self.leave(ticket)
 
     def leave(self, ticket: int) -> None:
         """Gives a ticket back without a verdict: the call was cancelled.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -171,7 +172,7 @@ class Vault:
         if held is None:
             trouble = self._troubles.get(deployment.id)
             if trouble is not None:
-                raise trouble.with_traceback(None)
+                raise copy.copy(trouble)  # whoever handles it may add tips
             return None
         if held.endpoint != deployment.base_url:
             raise bound_elsewhere(deployment, held.endpoint)
