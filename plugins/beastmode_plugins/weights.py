@@ -49,10 +49,11 @@ def weights_folder(data: Path, options: Mapping[str, Any]) -> Path:
 
     Args:
         data: The daemon's data folder.
-        options: Options of the plugin `local_model`; `weights_dir` names a folder that may be shared.
+        options: Options of the plugin `local_model`; `weights_dir` names a folder that may be shared
+            (`~` is the home folder, and what is not absolute is under `data`).
     """
     chosen = options.get("weights_dir")
-    return Path(str(chosen)).expanduser() if chosen else data / "models"
+    return data / (Path(str(chosen)).expanduser() if chosen else "models")
 
 
 def installed(folder: Path, specs: Mapping[str, Spec] | None = None) -> dict[str, Path]:

