@@ -11,7 +11,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.ready-demo ## Set everything up, ask a real model on this machine, show what the daemon does, and leave nothing running
-	@$(BIN)/python -P docs/demo.py
+	@$(BIN)/beast demo
 
 run: .venv/.ready-demo ## Run the daemon in this terminal, until Ctrl-C
 	@$(BIN)/beast start --foreground

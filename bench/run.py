@@ -16,7 +16,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
 BASELINE = FOLDER / "baseline.json"
-OTHER_TOOLS = {"run", "coverage", "mutants"}
+NO_BENCHMARKS = {"run", "coverage", "mutants", "socket_echo"}
 
 
 def measure(name: str) -> dict[str, float] | None:
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", help="which; all without")
     parser.add_argument("--update", action="store_true", help="make this run the baseline")
     options = parser.parse_args(arguments)
-    names = options.names or sorted({file.stem for file in FOLDER.glob("*.py")} - OTHER_TOOLS)
+    names = options.names or sorted({file.stem for file in FOLDER.glob("*.py")} - NO_BENCHMARKS)
     baseline: dict[str, dict[str, float]] = json.loads(BASELINE.read_text("utf-8")) if BASELINE.exists() else {}
     RESULTS.mkdir(exist_ok=True)
     failed = False

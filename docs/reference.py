@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 import msgspec
 
-from beastmode.cli import main as beast
+from beastmode.cli.root import beast
 from beastmode.core import config, errors
 from beastmode.core.fields import Field, attribute_docs
 from beastmode.servers.methods import METHODS
@@ -35,8 +35,9 @@ class Page:
         self.missing: list[str] = []
 
     def say(self, text: str) -> None:
-        """Adds a paragraph or heading."""
-        self.lines.append(f"{text}\n")
+        """Adds a paragraph or heading; nothing where there is none."""
+        if text:
+            self.lines.append(f"{text}\n")
 
     def table(self, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         """Adds a table; one without rows is left out."""
@@ -166,22 +167,44 @@ def cli_page() -> Page:
     """Every command of `beast`, from click's own tables."""
     page = Page(
         "Commands",
-        "`beast COMMAND --help` shows the same. Exit codes are those of [errors](errors.md); 0 is success.",
+        "`beast COMMAND --help` shows the same. Every command takes the options of `beast` itself, too. "
+        "What the exit codes mean: [errors](errors.md).",
     )
+    shared = {"help", *(option.name for option in beast.params)}
     for path, command, context in commands(beast, "beast", None):
         page.say(f"## `{path}`")
         page.need(command.help, f"the command {path}")
-        page.say(inspect.cleandoc(command.help or "").partition("\f")[0].strip())
+        page.say(_prose(command.help))
         page.say(f"```\n{path} {' '.join(command.collect_usage_pieces(context))}\n```")
-        rows = []
-        for option in command.get_params(context):
-            if isinstance(option, click.Option) and not option.hidden:
-                names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-                rows.append((names, page.need(option.help, f"the option {path} {option.opts[-1]}")))
-            elif isinstance(option, click.Argument) and option.human_readable_name not in (command.help or ""):
-                page.missing.append(f"the argument {option.human_readable_name} of {path} (its help does not name it)")
+        rows = _options(page, path, command, context, set() if command is beast else shared)
         page.table(("Option", "Meaning"), rows)
+        page.say(_prose(command.epilog))
     return page
+
+
+def _options(
+    page: Page, path: str, command: click.Command, context: click.Context, shared: set[str | None]
+) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for option in command.get_params(context):
+        if isinstance(option, click.Option) and not option.hidden and option.name not in shared:
+            names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+            rows.append((names, page.need(option.help, f"the option {path} {option.opts[-1]}")))
+        elif isinstance(option, click.Argument):
+            shown = option.make_metavar(context).strip("[].")
+            if shown not in (command.help or ""):
+                page.missing.append(f"the argument {shown} of {path} (its help does not name it)")
+    return rows
+
+
+def _prose(text: str | None) -> str:
+    """Turns click's help into Markdown: what must keep its lines becomes a block of code."""
+    paragraphs = inspect.cleandoc(text or "").partition("\f")[0].strip().split("\n\n")
+    shown = []
+    for paragraph in paragraphs:
+        kept = paragraph.removeprefix("\b\n")
+        shown.append(f"```\n{kept}\n```" if kept != paragraph else paragraph)
+    return "\n\n".join(shown)
 
 
 def commands(
