@@ -170,7 +170,7 @@ def cli_page() -> Page:
         "`beast COMMAND --help` shows the same. Every command takes the options of `beast` itself, too. "
         "What the exit codes mean: [errors](errors.md).",
     )
-    shared = {"help", *(option.name for option in beast.params)}
+    shared: set[str | None] = {"help", *(option.name for option in beast.params)}
     for path, command, context in commands(beast, "beast", None):
         page.say(f"## `{path}`")
         page.need(command.help, f"the command {path}")
