@@ -1,0 +1,112 @@
+"""What of an upstream's own words may be shown: its message, without the key, without control characters, cut short."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from itertools import groupby
+from typing import Any, NamedTuple
+from urllib.parse import quote as percent_encode
+
+import msgspec
+
+MESSAGE_CHARACTERS = 300
+_LOOKED_AT_CHARACTERS = 4000
+_GRAM = 8  # so many characters of a key in a row are taken for the key
+_HIDDEN = "[key]"
+_BEARER = re.compile(r"(?i)\b(bearer)\s+(?=\S*\d)[\w.~+/=-]{8,}")
+_LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza)(?=[-_A-Za-z]*\d)[-_A-Za-z0-9]{16,}")
+_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
+
+
+class Said(NamedTuple):
+    """What an upstream said about an error.
+
+    Attributes:
+        message: Its message, safe to show; empty where it said nothing.
+        code: Its machine-readable code or type, in lower case; empty where there is none.
+    """
+
+    message: str
+    code: str
+
+
+def said(body: bytes, key: str | None) -> Said:
+    """Reads an error body of any of the usual shapes.
+
+    Args:
+        body: The body, at most some 64 kB of it.
+        key: The key that was sent and must not come back.
+    """
+    try:
+        reply = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        text = body.decode("utf-8", "replace")
+        title = _TITLE.search(text)
+        return Said(presentable(title[1] if title else text, key), "")
+    message, code = _parts(reply)
+    return Said(presentable(message, key), redact(code, key).lower())
+
+
+def _parts(reply: Any) -> tuple[str, str]:
+    """Message and code of `{"error": {"message", "code", "type"}}` and its many relatives."""
+    if isinstance(reply, list):  # Gemini wraps the object in a list, FastAPI lists what is wrong
+        reply = reply[0] if reply else ""
+    if not isinstance(reply, dict):
+        return ("" if reply is None else str(reply)), ""
+    inner = reply.get("error") or reply.get("detail") or reply.get("errors")
+    if isinstance(inner, dict | list):
+        message, code = _parts(inner)
+    else:
+        message = str(inner or reply.get("message") or reply.get("msg") or "")
+        code = ""
+    codes = (reply.get("code"), reply.get("type"), code)
+    return message, " ".join(value for value in codes if isinstance(value, str) and value)
+
+
+def presentable(text: str, key: str | None) -> str:
+    """Makes an upstream's text fit for an error message.
+
+    Args:
+        text: Any text.
+        key: The key to hide in it.
+
+    Returns:
+        One line of at most `MESSAGE_CHARACTERS` characters, all of them printable.
+    """
+    printable = "".join(char if char.isprintable() else " " for char in text[:_LOOKED_AT_CHARACTERS])
+    line = redact(" ".join(printable.split()), key)
+    return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
+
+
+def redact(text: str, key: str | None) -> str:
+    """Hides a key, and whatever looks like one.
+
+    Args:
+        text: Text to show.
+        key: The key that was sent; its percent-, JSON-, HTML- and base64-encoded forms, and any eight characters of
+            it in a row, are hidden as well.
+    """
+    if key:
+        forms = {key, percent_encode(key, safe=""), html.escape(key), msgspec.json.encode(key).decode()[1:-1]}
+        forms.add(base64.b64encode(key.encode("utf-8", "replace")).decode().rstrip("="))
+        for form in sorted(forms, key=len, reverse=True):
+            text = _hide(text, form)
+    text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
+    return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, text)
+
+
+def _hide(text: str, form: str) -> str:
+    if len(form) < _GRAM:
+        return re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", _HIDDEN, text)
+    lowered, form = text.lower(), form.lower()
+    if len(lowered) != len(text):  # a few letters change their length
+        lowered = text
+    grams = {form[i : i + _GRAM] for i in range(len(form) - _GRAM + 1)}
+    hidden = bytearray(len(text))
+    for i in range(len(text) - _GRAM + 1):
+        if lowered[i : i + _GRAM] in grams:
+            hidden[i : i + _GRAM] = b"\1" * _GRAM
+    runs = groupby(zip(text, hidden, strict=True), key=lambda pair: pair[1])
+    return "".join(_HIDDEN if covered else "".join(char for char, _ in run) for covered, run in runs)

@@ -1,0 +1,231 @@
+"""One HTTP exchange with an upstream: bounded, timed by its silences, closed when cancelled, never redirected."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+import aiohttp
+
+from beastmode.core.clock import Clock
+from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundError, MalformedReplyError
+from beastmode.core.types import Completion, Deployment, Message, Request
+from beastmode.wire import faults
+from beastmode.wire.openai_chat import model_names
+from beastmode.wire.target import Errand, Target, target
+
+MAX_REPLY_BYTES = 32 << 20
+MAX_ERROR_BYTES = 64 << 10
+OFF_LOOP_BYTES = 1 << 20
+"""JSON from this size on is read and written in a thread."""
+_MAX_TARGETS = 1024
+_AFTER_THE_END_S = 0.02
+_ERROR_BODY_S = 2.0
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+
+T = TypeVar("T")
+
+
+async def encoded(encode: Callable[[Request, str, bool], bytes], request: Request, model: str, stream: bool) -> bytes:
+    """Encodes a request; a large one in a thread, so that the event loop goes on.
+
+    Args:
+        encode: The format's encoder.
+        request: What to ask.
+        model: The model's name at the endpoint.
+        stream: Ask for events.
+    """
+    if sum(map(_size, request.messages)) < OFF_LOOP_BYTES:
+        return encode(request, model, stream)
+    return await asyncio.to_thread(encode, request, model, stream)
+
+
+def _size(message: Message) -> int:
+    """About how many characters a message holds."""
+    if isinstance(message.content, list):
+        return sum(len(str(value)) for part in message.content for value in part.values())
+    return len(message.content or "")
+
+
+class Reader(Protocol):
+    """Reads a stream of one wire format."""
+
+    def feed(self, piece: bytes) -> bool:
+        """Takes the next piece; True when the protocol says that the answer is whole."""
+
+    def finish(self) -> Completion:
+        """Gives the whole answer; raises MalformedReplyError for one that was cut off."""
+
+    def whole(self, completion: Completion) -> None:
+        """Takes an answer that came in one piece, though a stream was asked for."""
+
+
+class Upstream:
+    """Calls endpoints over one shared HTTP session; whatever goes wrong is an error of `core.errors`, with tips.
+
+    Args:
+        http: The session.
+        clock: The wall clock, to read dates in headers by.
+        max_reply_bytes: Largest reply that is taken.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, clock: Clock, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
+        self._http = http
+        self._clock = clock
+        self._max_bytes = max_reply_bytes
+        self._targets: dict[tuple[str, str], Target] = {}
+
+    def errand(
+        self, deployment: Deployment, path: str, key: str | None, timeout_s: float, protocol: str, query: str = ""
+    ) -> Errand:
+        """Prepares a call of a deployment.
+
+        Args:
+            deployment: What is called.
+            path: What is appended to its base URL.
+            key: The key that will be sent.
+            timeout_s: Longest silence.
+            protocol: Name of the wire format, for errors.
+            query: Sent along where the base URL has none of its own.
+
+        Raises:
+            RefusedEndpointError: The base URL is none.
+        """
+        place = self._targets.get((deployment.base_url, path))
+        if place is None:
+            if len(self._targets) >= _MAX_TARGETS:
+                self._targets.clear()
+            place = self._targets[deployment.base_url, path] = target(deployment.base_url, path, query)
+        return Errand(place, deployment.model, key, timeout_s, protocol)
+
+    async def complete(
+        self,
+        errand: Errand,
+        headers: Mapping[str, str],
+        body: bytes,
+        decode: Callable[[bytes], Completion],
+        reader: Reader | None,
+    ) -> Completion:
+        """Posts a request and reads its answer.
+
+        Args:
+            errand: Where it goes and for whom.
+            headers: All headers of the protocol, the key among them.
+            body: The request, encoded.
+            decode: Reads an answer in one piece.
+            reader: Reads a stream; None where none was asked for.
+
+        Raises:
+            ProviderError: Whatever went wrong.
+        """
+        try:
+            raw = await self._exchange("POST", errand, headers, body, reader)
+            if raw is None:
+                assert reader is not None
+                return reader.finish()
+            completion = await self._decoded(raw, decode)
+        except (faults.ErrorInReplyError, MalformedReplyError) as error:
+            raise self._named(errand, error) from None
+        if reader is not None:
+            reader.whole(completion)
+        return completion
+
+    async def models(self, errand: Errand, headers: Mapping[str, str]) -> list[str]:
+        """Gets a list of models; OpenAI's and Anthropic's have the same shape.
+
+        Args:
+            errand: Where from, and for whom.
+            headers: All headers of the protocol, the key among them.
+
+        Returns:
+            The models' names; empty where the endpoint has no list (404, 405).
+
+        Raises:
+            ProviderError: Whatever went wrong.
+        """
+        try:
+            raw = await self._exchange("GET", errand, headers, None, None)
+            assert raw is not None
+            return await self._decoded(raw, model_names)
+        except MalformedReplyError as error:
+            raise self._named(errand, error) from None
+        except (EndpointNotFoundError, BadRequestError) as error:
+            if error.status in (404, 405):
+                return []
+            raise
+
+    @staticmethod
+    async def _decoded(raw: bytes, decode: Callable[[bytes], T]) -> T:
+        return decode(raw) if len(raw) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, raw)
+
+    def _named(self, errand: Errand, error: faults.ErrorInReplyError | MalformedReplyError) -> BeastError:
+        """Gives an error that was found in a reply its place and its tips."""
+        if isinstance(error, MalformedReplyError):
+            return error if error.endpoint else faults.malformed(errand, error.message)
+        return faults.from_status(errand, error.status, {}, error.body, self._clock.wall_s())
+
+    async def _exchange(
+        self, method: str, errand: Errand, headers: Mapping[str, str], body: bytes | None, reader: Reader | None
+    ) -> bytes | None:
+        """Sends and receives; returns the body, or None when `reader` has read it."""
+        reply: aiohttp.ClientResponse | None = None
+        whole = False
+        # A large body is written piece by piece: aiohttp would hand it to the socket at once.
+        data = body if body is None or len(body) < OFF_LOOP_BYTES else io.BytesIO(body)
+        try:
+            async with asyncio.timeout(errand.timeout_s) as silence:
+                reply = await self._http.request(
+                    method, errand.target.url, data=data, headers=headers, allow_redirects=False, timeout=_NO_TIMEOUT
+                )
+                if not 200 <= reply.status < 300:
+                    raise await self._refusal(errand, reply)
+                if reader is None or "json" in reply.headers.get("Content-Type", ""):
+                    pieces: list[bytes] = []
+                    await self._read(errand, reply, silence, pieces.append)
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                await self._read(errand, reply, silence, reader.feed)
+                whole = True
+                silence.reschedule(asyncio.get_running_loop().time() + _AFTER_THE_END_S)
+                while await reply.content.readany():  # a connection read to its end can be used again
+                    pass
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            if not whole:
+                raise faults.from_exception(errand, error, reply is not None) from None
+        except BeastError as error:  # before the reply: a guard of the session refused the address
+            raise error if reply is not None else faults.from_exception(errand, error, False) from None
+        finally:
+            if reply is not None and not reply.closed:
+                reply.close()
+        return None
+
+    async def _read(
+        self,
+        errand: Errand,
+        reply: aiohttp.ClientResponse,
+        silence: asyncio.Timeout,
+        take: Callable[[bytes], bool | None],
+    ) -> None:
+        """Hands every piece to `take`, until the body ends or `take` has enough."""
+        clock_s = asyncio.get_running_loop().time
+        size_bytes = 0
+        while piece := await reply.content.readany():
+            silence.reschedule(clock_s() + errand.timeout_s)
+            size_bytes += len(piece)
+            if size_bytes > self._max_bytes:
+                raise MalformedReplyError(f"The reply is larger than {self._max_bytes:,} bytes.")
+            if take(piece):
+                return
+
+    async def _refusal(self, errand: Errand, reply: aiohttp.ClientResponse) -> BeastError:
+        """Reads as much of an error body as is shown, and makes the error of it."""
+        body = bytearray()
+        now_s = self._clock.wall_s()
+        try:
+            async with asyncio.timeout(min(errand.timeout_s, _ERROR_BODY_S)):
+                while len(body) < MAX_ERROR_BYTES and (piece := await reply.content.readany()):
+                    body += piece
+        except (aiohttp.ClientError, OSError):
+            pass  # the status says enough
+        return faults.from_status(errand, reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now_s)
