@@ -207,14 +207,19 @@ class Journal(Generic[T]):
         self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Applies what an earlier run left behind, then takes new items. Blocks; call it before serving."""
+    def start(self) -> bool:
+        """Applies what an earlier run left behind, then takes new items. Blocks; call it before serving.
+
+        Returns:
+            False where the store refused what was left behind; it gets it later.
+        """
         for path in self._segments.open():
             self._backlog.add(_Batch(None, path=path))
         self._segment = self._next_segment()
-        self._backlog.work_off()
+        healthy = self._backlog.work_off()
         self._thread = threading.Thread(target=self._run, name=f"journal-{self._segments.name}", daemon=True)
         self._thread.start()
+        return healthy
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Applies what is left and ends the thread; what the store refused stays on disk for the next start. Blocks.

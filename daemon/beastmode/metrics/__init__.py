@@ -1,0 +1,1 @@
+"""What happened: the ledger of requests, statistics over it, and health."""

@@ -1,0 +1,171 @@
+"""Questions to the ledger as SQL that answers with one JSON text, in the shape in which doors show it.
+
+One text a query, because each row that Python fetches costs a turn of the interpreter's lock beside a busy event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from beastmode.core.errors import InternalError
+from beastmode.metrics.database import Database
+
+LIST_MAX = 1_000
+READERS = 2
+
+_ROW = """json_object(
+    'request_id', r.request_id,
+    'at', strftime('%Y-%m-%dT%H:%M:%fZ', r.at_us / 1e6, 'unixepoch'),
+    'origin', k.origin,
+    'outcome', k.outcome,
+    'cache', json_object('result', k.cache, 'tier', k.tier),
+    'model', k.model,
+    'model_served', k.model_served,
+    'deployment', k.deployment,
+    'provider', k.provider,
+    'error_kind', k.error_kind,
+    'error_tip', (SELECT text FROM word WHERE id = r.tip),
+    'usage', json_object(
+        'prompt_tokens', r.prompt_tokens,
+        'completion_tokens', r.completion_tokens,
+        'cached_tokens', r.cached_tokens,
+        'cache_write_tokens', r.cache_write_tokens,
+        'reasoning_tokens', r.reasoning_tokens),
+    'cost_usd', r.cost_nusd / 1e9,
+    'saved_usd', r.saved_nusd / 1e9,
+    'latency_ms', r.latency_us / 1e3,
+    'ttft_ms', r.ttft_us / 1e3,
+    'overhead_ms', r.overhead_us / 1e3,
+    'attempts', k.attempts,
+    'fell_back', json(iif(k.fell_back, 'true', 'false')),
+    'stream', json(iif(k.stream, 'true', 'false')),
+    'user', k.user,
+    'workspace', k.workspace,
+    'client', k.client,
+    'session_id', (SELECT text FROM word WHERE id = r.session),
+    'tags', json(k.tags),
+    'route', (SELECT text FROM word WHERE id = r.route))"""
+
+ONE = f"SELECT {_ROW} FROM request r JOIN kind k ON k.id = r.kind WHERE r.request_id = :request_id"  # noqa: S608  # constants
+
+# The newest of each kind first (CROSS JOIN keeps that order of loops): quick for a model that is
+# asked all day and for one that was asked once last month.
+_LIST = """
+    SELECT json_group_array(json(document)) FROM (
+        SELECT {row} AS document
+        FROM kind k CROSS JOIN request r ON r.id IN (
+            SELECT n.id FROM request n
+            WHERE n.kind = k.id AND n.at_us >= :since_us AND n.at_us < :until_us
+            ORDER BY n.at_us DESC, n.id DESC LIMIT :limit)
+        WHERE {kinds}
+        ORDER BY r.at_us DESC, r.id DESC LIMIT :limit)"""
+
+# Beside max(), SQLite takes bare columns from the row that has the maximum.
+_ERRORS = """
+    SELECT json_group_array(json_object(
+        'kind', error_kind, 'model', model, 'count', count,
+        'last_at', strftime('%Y-%m-%dT%H:%M:%fZ', last_us / 1e6, 'unixepoch'),
+        'tip', (SELECT text FROM word WHERE id = tip), 'request_id', request_id))
+    FROM (
+        SELECT k.error_kind, k.model, count(*) AS count, max(r.at_us) AS last_us, r.tip, r.request_id
+        FROM kind k JOIN request r ON r.kind = k.id AND r.at_us >= :since_us
+        WHERE {kinds}
+        GROUP BY k.error_kind, k.model
+        ORDER BY last_us DESC LIMIT :limit)"""
+
+_CONDITIONS = {
+    "model": "(k.model = :model OR k.model_served = :model)",
+    "outcome": "k.outcome = :outcome",
+    "origin": "k.origin = :origin",
+    "user": "k.user = :user",
+    "errors_only": "k.outcome IN ('failure', 'refused')",
+}
+
+
+def listing(wanted: Mapping[str, object]) -> str:
+    """Makes the query that lists rows.
+
+    Args:
+        wanted: Values by the names of `_CONDITIONS`; None: any.
+    """
+    return _LIST.format(row=_ROW, kinds=conditions(wanted))
+
+
+def grouped_errors(wanted: Mapping[str, object]) -> str:
+    """Makes the query that groups errors.
+
+    Args:
+        wanted: As for `listing`.
+    """
+    return _ERRORS.format(kinds=conditions(wanted))
+
+
+def conditions(wanted: Mapping[str, object]) -> str:
+    """Makes the condition on `kind k`.
+
+    Args:
+        wanted: Values by the names of `_CONDITIONS`; None: any.
+    """
+    return " AND ".join(_CONDITIONS[name] for name, value in wanted.items() if value is not None) or "TRUE"
+
+
+class Reader:
+    """Runs queries on threads of its own, each with its connection.
+
+    Args:
+        database: The file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
+        self._mine = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self.problem: str | None = None
+
+    async def ask(self, query: str, values: Mapping[str, object]) -> Any:
+        """Runs a query that gives one JSON text.
+
+        Args:
+            query: A SELECT of one column.
+            values: For its named parameters.
+
+        Returns:
+            The decoded JSON, or None where there is no row.
+
+        Raises:
+            InternalError: The file can not be read.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, query, values)
+
+    def _ask(self, query: str, values: Mapping[str, object]) -> Any:
+        try:
+            found = self._connection().execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            self.problem = f"The ledger {self._database.path} can not be read: {error}."
+            tips = ["beast status says what is wrong", f"look at the disk that holds {self._database.path}"]
+            raise InternalError(self.problem, tips=tips) from error
+        self.problem = None
+        return None if found is None else msgspec.json.decode(found[0])
+
+    def _connection(self) -> sqlite3.Connection:
+        generation: int | None = getattr(self._mine, "generation", None)
+        if generation != self._database.generation:
+            self._mine.connection = self._database.reader()
+            self._mine.generation = self._database.generation
+            self._connections.append(self._mine.connection)
+        connection: sqlite3.Connection = self._mine.connection
+        return connection
+
+    def close(self) -> None:
+        """Ends the threads and closes their connections."""
+        self._threads.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
