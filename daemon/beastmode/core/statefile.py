@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -30,9 +31,12 @@ def read_private(file: Path, *, secret: bool = False) -> bytes | None:
         return None
     except OSError as error:
         raise AccessError(f"{file} can not be read: {error.strerror}.", tips=[f"chmod 600 {file}"]) from None
-    with os.fdopen(handle, "rb") as stream:
-        _check(file, os.fstat(stream.fileno()), 0o077 if secret else 0o022)
-        return stream.read()
+    try:
+        _check(file, os.fstat(handle), 0o077 if secret else 0o022)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(handle)
 
 
 def _check(file: Path, found: os.stat_result, forbidden: int) -> None:
@@ -75,7 +79,8 @@ def write_private(file: Path, content: bytes) -> None:
         fresh.replace(file)
         _sync_folder(file.parent)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise AccessError(
             f"{file} can not be written: {error.strerror}.",
             tips=[f"look at free space and permissions: df -h {file.parent}; ls -ld {file.parent}"],

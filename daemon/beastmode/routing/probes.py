@@ -161,9 +161,9 @@ class _Probe:
             raise self._fault(error) from error
 
     async def _list_proves_key(self) -> bool:
-        """A list that needs no key says nothing about the key."""
-        if self._key is None:
-            return not self._provider.needs_key
+        """A list that needs no key says nothing about the key, nor about the need of one."""
+        if self._key is None:  # what has no TLS is nearby, and seldom asks for a key
+            return not self._provider.needs_key and not self._deployment.base_url.startswith("https:")
         try:
             await self._list(None)
         except AuthenticationError:
@@ -266,6 +266,7 @@ class _Listed(msgspec.Struct):
 
 class _List(msgspec.Struct):
     data: list[_Listed]
+    object: str | None = None
 
 
 async def discover(
@@ -306,8 +307,11 @@ def _as_found(content: bytes, base_url: str, kind: str) -> Found | None:
     if len(content) > LIST_MAX_BYTES:
         return None
     try:
-        listed = msgspec.json.decode(content, type=_List).data
+        answer = msgspec.json.decode(content, type=_List)
     except (ValueError, RecursionError):
+        return None
+    listed = answer.data
+    if not listed and answer.object != "list":
         return None
     owner = next((one.owned_by for one in listed if one.owned_by), "")
     return Found(base_url, _OWNERS.get((owner or "").lower(), kind), [one.id for one in listed])
