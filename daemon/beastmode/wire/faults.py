@@ -286,7 +286,10 @@ def _bad_request(errand: Errand, status: int, words: Said) -> ProviderError:
 
 
 def _too_long(errand: Errand, status: int, words: Said) -> ProviderError:
-    tips = ["Send less: fewer files, a shorter history, or a smaller max_tokens.", "Use a model with a longer context."]
+    tips = [
+        "Send less: fewer files, a shorter history, or a smaller max_tokens.",
+        "Or ask a model with a longer context: beast models list",
+    ]
     if errand.target.on_this_machine:
         tips.append(
             f"Or start the server at {errand.target.address} with a longer one "
