@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import beastmode.client
 import pytest
+
+import beastmode.client
 from beastmode.client import AsyncClient
 from beastmode.core.errors import BadInputError, BudgetError, DaemonNotRunningError, InternalError, UpstreamTimeoutError
 from support.fake_daemon import Call, FakeDaemon
@@ -65,7 +66,7 @@ async def test_cancelling_the_task_cancels_the_call_and_no_other(daemon: FakeDae
 
 async def test_a_timeout_cancels_the_call(daemon: FakeDaemon, client: AsyncClient) -> None:
     daemon.on("chat", hang)
-    with pytest.raises(UpstreamTimeoutError, match="within 0.05 s"):
+    with pytest.raises(UpstreamTimeoutError, match=r"within 0\.05 s"):
         await client.chat("hello", timeout_s=0.05)
     await until_async(lambda: daemon.cancelled == [1])
     assert await client.call("echo", {}) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import tempfile
@@ -50,17 +51,12 @@ class Link:
         self.write_bytes(json.dumps(message).encode() + b"\n")
 
     def write_bytes(self, data: bytes) -> None:
-        with self._writing:
-            try:
-                self._connection.sendall(data)
-            except OSError:
-                pass  # the client has gone
+        with self._writing, contextlib.suppress(OSError):  # the client may have gone
+            self._connection.sendall(data)
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # closed already
             self._connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # closed already
 
     def serve(self) -> None:
         with self._connection, self._connection.makefile("rb") as lines:
@@ -148,10 +144,8 @@ class FakeDaemon:
         self._thread.start()
 
     def stop(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # macOS: a listening socket has no connection to shut down
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # macOS: a listening socket has no connection to shut down
         self._listener.close()
         for link in self.links:
             link.close()

@@ -95,7 +95,7 @@ class Client:
         self,
         message: str | list[dict[str, Any]],
         *,
-        model: str = "auto",
+        model: str | None = None,
         on_delta: OnDelta | None = None,
         timeout_s: float | None = None,
         **options: Unpack[ChatOptions],
@@ -104,7 +104,7 @@ class Client:
 
         Args:
             message: The question, or a whole conversation as a list of `{role, content}`.
-            model: The id of a model, or `auto`.
+            model: The id of a model, or `auto`; None leaves it to the setting `routing.default_model`.
             on_delta: Called with each piece of the answer as it comes.
             timeout_s: Longest wait for the whole answer, in seconds.
             options: See `ChatOptions`.

@@ -67,7 +67,7 @@ class AsyncClient:
         self,
         message: str | list[dict[str, Any]],
         *,
-        model: str = "auto",
+        model: str | None = None,
         on_delta: OnDelta | None = None,
         timeout_s: float | None = None,
         **options: Unpack[ChatOptions],

@@ -70,11 +70,13 @@ def cancel(request_id: int) -> dict[str, Any]:
     return request("$/cancelRequest", {"id": request_id})
 
 
-def chat_params(message: str | list[dict[str, Any]], model: str, stream: bool, options: ChatOptions) -> dict[str, Any]:
+def chat_params(
+    message: str | list[dict[str, Any]], model: str | None, stream: bool, options: ChatOptions
+) -> dict[str, Any]:
     """The parameters of `chat`; an option that is None is left to the daemon."""
     question = {"message": message} if isinstance(message, str) else {"messages": message}
-    given = {name: value for name, value in options.items() if value is not None}
-    return {**question, "model": model, "stream": stream, **given}
+    given = {name: value for name, value in {"model": model, **options}.items() if value is not None}
+    return {**question, "stream": stream, **given}
 
 
 def deltas(on_delta: OnDelta | None) -> OnProgress | None:

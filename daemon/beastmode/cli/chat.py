@@ -1,0 +1,183 @@
+"""`beast chat`: a conversation that outlives the program; Ctrl-C stops the answer and not the conversation."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from beastmode.cli import figures, life, prompts
+from beastmode.cli.command import Command, pass_screen
+from beastmode.cli.completing import model_names, session_names
+from beastmode.cli.screen import Screen
+from beastmode.core.errors import BadInputError, BeastError, DaemonNotRunningError, NotFoundError
+
+if TYPE_CHECKING:
+    from beastmode.client import Client
+
+_HELP = """\
+/model [NAME]  show the model, or change it      /help  this list
+/new           begin another session             /exit  leave (Ctrl-D too)
+Ctrl-C stops an answer. A line that ends with \\ goes on in the next one."""
+_SHOWN_BEFORE = 4
+
+
+@click.command(cls=Command)
+@click.option(
+    "-s", "--session", help="Continue this session; `beast sessions list` names all.", shell_complete=session_names
+)
+@click.option("-c", "--continue", "last", is_flag=True, help="Continue the last session.")
+@click.option(
+    "-m", "--model", help="Who is to answer [default: the setting routing.default_model].", shell_complete=model_names
+)
+@pass_screen
+def chat(screen: Screen, session: str | None, last: bool, model: str | None) -> None:
+    """Talk with a model, and go on another day.
+
+    The conversation is kept and can be continued, also after a restart. Ctrl-C stops the answer; /help lists what else
+    can be typed. Starts the daemon where none runs.
+    """
+    with life.connected(screen) as client:
+        if last and session is None:
+            session = _last_session(client)
+        Conversation(screen, client, model, session).run()
+
+
+class Conversation:
+    """One chat session at the keyboard, or with its lines piped in.
+
+    Args:
+        screen: Where to talk.
+        client: A connected client.
+        model: Who answers.
+        session: The session to continue; None begins one.
+    """
+
+    def __init__(self, screen: Screen, client: Client, model: str | None, session: str | None) -> None:
+        self._screen = screen
+        self._client = client
+        self._model = model
+        self._session = session or _new_session()
+        self._continued = session is not None
+        self._asks = sys.stdin.isatty() and screen.is_terminal
+
+    def run(self) -> None:
+        """Reads, asks and shows, until the end of the input or /exit."""
+        if self._asks:
+            import readline  # noqa: F401 - gives input() its line editing
+        self._greet()
+        while (line := self._read()) is not None:
+            text = line.strip()
+            if text in ("/exit", "/quit"):
+                break
+            if text.startswith("/"):
+                self._obey(text)
+            elif text:
+                self._ask(text)
+        self._screen.note(f"continue with: beast chat --session {self._session}")
+
+    def _greet(self) -> None:
+        messages = self._history() if self._continued else []
+        self._screen.note(f"session {self._session} · {self._model or 'default model'} · /help lists the commands")
+        for message in messages[-_SHOWN_BEFORE:] if self._asks else []:
+            mark = ">" if message["role"] == "user" else " "
+            self._screen.note(f"{mark} {message['content']}")
+        if self._asks:
+            import readline
+
+            for message in messages:
+                if message["role"] == "user":
+                    readline.add_history(message["content"])
+
+    def _history(self) -> list[dict[str, Any]]:
+        try:
+            found: list[dict[str, Any]] = self._client.call("sessions.get", {"id": self._session})["messages"]
+        except NotFoundError:
+            return []  # a name of one's own choice begins a new session
+        return found
+
+    def _read(self) -> str | None:
+        """The next line or lines; None at the end. Ctrl-C empties the line."""
+        lines = [""]
+        while True:
+            try:
+                lines[-1] = input(("> " if len(lines) == 1 else ". ") if self._asks else "")
+            except EOFError:
+                if self._asks:
+                    self._screen.say()
+                return None
+            except KeyboardInterrupt:
+                if not self._asks:
+                    raise
+                self._screen.note("\n(/exit or Ctrl-D leaves)")
+                lines = [""]
+                continue
+            if not lines[-1].endswith("\\"):
+                return "\n".join(lines)
+            lines[-1] = lines[-1][:-1]
+            lines.append("")
+
+    def _ask(self, text: str) -> None:
+        try:
+            self._answer(text)
+        except KeyboardInterrupt:
+            if not self._asks:
+                raise
+            self._screen.note("stopped")
+        except BeastError as error:
+            if not self._asks:
+                raise
+            self._screen.error(error)
+
+    def _answer(self, text: str) -> None:
+        options: dict[str, Any] = {"model": self._model, "session_id": self._session}
+        text = text.encode(errors="replace").decode()
+        try:
+            self._client.connect()
+        except DaemonNotRunningError:  # it was stopped meanwhile: the session is on disk
+            life.connected(self._screen).close()
+        if self._screen.as_json:
+            self._screen.json(self._client.chat(text, **options))
+            self._screen.flush()
+        else:
+            prompts.answer(self._screen, self._client, text, True, **options)
+
+    def _obey(self, text: str) -> None:
+        command, _, argument = text.partition(" ")
+        if command == "/model":
+            self._model = argument.strip() or self._model
+            self._screen.note(f"model: {self._model or 'default'}")
+        elif command == "/new":
+            self._session = _new_session()
+            self._screen.note(f"session {self._session}")
+        elif command == "/help":
+            self._screen.note(_HELP)
+        else:
+            self._screen.note(f"there is no {command}; /help lists the commands")
+
+
+def _new_session() -> str:
+    return f"{time.strftime('%Y-%m-%d')}-{secrets.token_hex(3)}"
+
+
+def _last_session(client: Client) -> str:
+    with contextlib.suppress(IndexError):
+        return str(client.call("sessions.list")["sessions"][0]["id"])
+    raise BadInputError("There is no session to continue.", tips=["beast chat"])
+
+
+def transcript(messages: list[dict[str, Any]]) -> str:
+    """A session as text.
+
+    Args:
+        messages: As `sessions.get` gives them.
+    """
+    parts = []
+    for message in messages:
+        who = message["role"] if message["role"] == "user" else message.get("model") or message["role"]
+        parts.append(f"{who} · {figures.moment(message.get('at'))}\n{message['content']}\n")
+    return "\n".join(parts)

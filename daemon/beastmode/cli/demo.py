@@ -1,0 +1,197 @@
+"""`beast demo`: the main job before a stranger's eyes, in a home of its own; nothing is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from beastmode.cli import figures, life
+from beastmode.cli.command import Command, pass_screen
+from beastmode.cli.screen import Screen
+from beastmode.client import Client
+from beastmode.core.errors import BeastError, InternalError
+from beastmode.core.paths import Paths
+
+WEIGHTS = "smollm2"
+MODEL = f"local:{WEIGHTS}"
+QUESTION = "Write a Python function that reverses a string."
+REFUSED_MAX_MS = 100
+_UPSTREAM_FAILED = 5
+
+
+@click.command(cls=Command)
+@pass_screen
+def demo(screen: Screen) -> None:
+    """Show the main job, and leave nothing running.
+
+    Fetches a small model (98 MB) where it is missing and keeps it. Everything else happens in a temporary home that is
+    removed at the end: a question, the same question from the cache, a broken endpoint, the ledger, and the sum.
+    """
+    weights = screen.paths.data / "models"
+    with _signals_end_it(), _temporary_home(weights) as paths:
+        Demo(screen, paths).run()
+
+
+class Demo:
+    """The steps, each a `beast` command that runs as it is shown.
+
+    Args:
+        screen: Where to narrate.
+        paths: The temporary home.
+    """
+
+    def __init__(self, screen: Screen, paths: Paths) -> None:
+        self._screen = screen
+        self._paths = paths
+        self._environ = {name: value for name, value in os.environ.items() if not name.startswith("BEAST_")}
+        self._environ["BEAST_HOME"] = str(paths.config)
+        self._began_s = time.monotonic()
+        self._step = 0
+
+    def run(self) -> None:
+        """Goes through all steps.
+
+        Raises:
+            InternalError: A step did not do what it is to show.
+        """
+        self._tell("Start the daemon; this one lives in a temporary folder.")
+        self._beast("start")
+        self._tell("Bring a small model to this machine; it runs in a child process of the daemon.")
+        self._beast("models", "fetch", WEIGHTS)
+        self._tell("Ask it.")
+        self._beast("ask", QUESTION, "-m", MODEL)
+        asked = self._last_row(outcome="success", result="miss")
+        self._tell("Ask again: the very same question is answered from the cache.")
+        self._beast("ask", QUESTION, "-m", MODEL)
+        again = self._last_row(outcome="success", result="hit_exact")
+        self._break()
+        self._tell("Every request left one row in the ledger, the failed one too.")
+        self._beast("requests")
+        self._sum_up(asked, again)
+        self._tell("Stop the daemon.")
+        self._beast("stop")
+        self._screen.note(
+            f"done in {figures.duration((time.monotonic() - self._began_s) * 1000)}; nothing is left running"
+        )
+
+    def _break(self) -> None:
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))  # taken, so that nobody else listens there; and we do not
+            url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+            self._tell("Break something: an endpoint where nobody listens.")
+            self._beast("models", "add", "custom:broken", "--base-url", url, "--no-test")
+            self._beast("ask", "hello", "-m", "custom:broken", fails_with=_UPSTREAM_FAILED)
+        failed = self._last_row(outcome="failure")
+        if failed["latency_ms"] >= REFUSED_MAX_MS:
+            self._screen.note(f"(this machine is busy: the error took {figures.duration(failed['latency_ms'])})")
+        else:
+            self._screen.note(f"the error and its tip were there after {figures.duration(failed['latency_ms'])}")
+
+    def _sum_up(self, asked: dict[str, Any], again: dict[str, Any]) -> None:
+        """What was spent and saved, from the daemon's own figures."""
+        self._tell("What was spent, and what the cache saved.")
+        self._show("rpc", "metrics.get", '{"window": "1h"}')
+        with Client(self._paths.rpc_socket) as client:
+            found = client.call("metrics.get", {"window": "1h"})
+        costs, total = found.get("costs") or {}, (found.get("requests") or {}).get("total")
+        first_ms, second_ms = asked["latency_ms"], again["latency_ms"]
+        if self._screen.as_json:
+            return self._screen.json({"requests": total, "costs": costs, "first_ms": first_ms, "second_ms": second_ms})
+        waited = f"{figures.duration(first_ms)} the first time, {figures.duration(second_ms)} the second"
+        self._screen.say(f"requests  {total}")
+        self._screen.say(f"spent     {figures.usd(costs.get('total_usd'))} (the model runs on this machine)")
+        self._screen.say(f"saved     {figures.usd(costs.get('saved_usd'))}, and waiting: {waited}")
+        return None
+
+    def _tell(self, text: str) -> None:
+        self._step += 1
+        self._screen.note(f"\n{self._step}. {text}")
+
+    def _show(self, *words: str) -> None:
+        self._screen.flush()
+        shown = [f'"{word}"' if " " in word and '"' not in word else shlex.quote(word) for word in words]
+        command = self._screen.paint(f"$ beast {' '.join(shown)}", "bold", error=True)
+        print(command, file=sys.stderr, flush=True)
+
+    def _beast(self, *words: str, fails_with: int = 0) -> None:
+        """Shows a command, and runs it."""
+        self._show(*words)
+        out = sys.stderr if self._screen.as_json else None
+        program = [sys.executable, "-P", "-m", "beastmode.cli", *words]
+        done = subprocess.run(program, env=self._environ, stdout=out, check=False)  # noqa: S603 - this very program
+        if done.returncode != fails_with:
+            raise InternalError(
+                f"`beast {words[0]}` ended with exit code {done.returncode} instead of {fails_with}.",
+                tips=["what it said stands above", "beast start --foreground shows what the daemon does"],
+            )
+
+    def _last_row(self, outcome: str, result: str | None = None) -> dict[str, Any]:
+        """The newest row of the ledger, which must be as it was to be."""
+        with Client(self._paths.rpc_socket) as client:
+            rows = client.call("requests.list", {"limit": 1})["requests"]
+        row: dict[str, Any] = rows[0] if rows else {}
+        found = (row.get("cache") or {}).get("result")
+        if row.get("outcome") != outcome or (result is not None and found != result):
+            raise InternalError(
+                f"The ledger was to say {outcome}{f' and {result}' if result else ''}, but says "
+                f"{row.get('outcome')} and {found}.",
+                tips=["report this: beast demo has to work everywhere"],
+            )
+        return row
+
+
+@contextlib.contextmanager
+def _temporary_home(weights: Path) -> Iterator[Paths]:
+    """A home with a short path that shares the user's weights; its daemon is stopped and the folder removed."""
+    home = Path(tempfile.mkdtemp(prefix="beast-demo-"))
+    paths = Paths.from_environment({"BEAST_HOME": str(home)})
+    # A JSON string is a TOML string too.
+    paths.config_file.write_text(f"[plugins.options.local_model]\nweights_dir = {json.dumps(str(weights))}\n")
+    try:
+        yield paths
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave the daemon behind
+        _end_daemon(paths)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _end_daemon(paths: Paths) -> None:
+    try:
+        life.stop(paths)
+    except BeastError:
+        owner = life.lock_owner(paths)
+        if owner is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(owner, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: tidily."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
