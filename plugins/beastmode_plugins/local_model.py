@@ -87,6 +87,7 @@ class LocalProvider(Provider):
         self._options = read_options(context.options)
         self._folder = weights_folder(context.data, context.options)
         self._pool = Pool(self._options, context)
+        await asyncio.to_thread(_sweep_sockets, context.run)
 
     async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
         """Answers one request, one after the other for each model.
@@ -248,6 +249,12 @@ class Pool:
             self._sweeper.cancel()
         children = list(self._children.values())
         await asyncio.gather(*(self._drop(child) for child in children))
+
+
+def _sweep_sockets(run: Path) -> None:
+    """Removes what a daemon left that was killed; there is one daemon for a folder of sockets."""
+    for socket in run.glob("local-*.sock"):
+        socket.unlink(missing_ok=True)
 
 
 def _chat_models(folder: Path) -> dict[str, Path]:

@@ -278,7 +278,8 @@ class _Fetch:
         """Fetches what is missing, checks everything, puts it in place."""
         missing = await asyncio.to_thread(self._missing)
         if missing:
-            self.report("resolve", self._before_bytes(missing[0]))
+            part_bytes = await asyncio.to_thread(_size, self._wheel_part(missing[0])) or 0
+            self.report("resolve", self._before_bytes(missing[0]) + min(part_bytes, missing[0].size_bytes))
             places = await self._index.locate(missing)
             async with open_session(await self._index.network()) as session:
                 for wheel in missing:
