@@ -52,9 +52,9 @@ def test_without_them_and_when_they_are_relative_the_usual_ones_under_home() -> 
 
 
 def test_on_macos_everything_is_under_library() -> None:
-    paths = Paths.from_environment({"HOME": "/Users/me"}, "darwin")
-    assert paths.config == Path("/Users/me/Library/Application Support/beastmode")
-    assert paths.cache == Path("/Users/me/Library/Caches/beastmode")
+    paths = Paths.from_environment({"HOME": "/h"}, "darwin")
+    assert paths.config == Path("/h/Library/Application Support/beastmode")
+    assert paths.cache == Path("/h/Library/Caches/beastmode")
 
 
 def test_every_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
