@@ -65,8 +65,8 @@ def settings_page() -> Page:
     """Every setting, from the structs of core/config.py."""
     page = Page(
         "Settings",
-        "Set in `config.toml` (`beast config path` says where), by an environment variable, or by a flag; "
-        "the last named wins. See [configuration](../configuration.md).",
+        "Set in `config.toml` (`beast config path` says where), or by an environment variable, which wins. "
+        "See [configuration](../configuration.md).",
     )
     rows = [
         (
@@ -176,7 +176,7 @@ def cli_page() -> Page:
         page.need(command.help, f"the command {path}")
         page.say(_prose(command.help))
         page.say(f"```\n{path} {' '.join(command.collect_usage_pieces(context))}\n```")
-        rows = _options(page, path, command, context, set() if command is beast else shared)
+        rows = _options(page, path, command, context, {"help"} if command is beast else shared)
         page.table(("Option", "Meaning"), rows)
         page.say(_prose(command.epilog))
     return page
@@ -188,12 +188,12 @@ def _options(
     rows: list[tuple[str, ...]] = []
     for option in command.get_params(context):
         if isinstance(option, click.Option) and not option.hidden and option.name not in shared:
-            names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-            rows.append((names, page.need(option.help, f"the option {path} {option.opts[-1]}")))
+            spelled = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+            rows.append((spelled, page.need(option.help, f"the option {path} {option.opts[-1]}")))
         elif isinstance(option, click.Argument):
-            shown = option.make_metavar(context).strip("[].")
-            if shown not in (command.help or ""):
-                page.missing.append(f"the argument {shown} of {path} (its help does not name it)")
+            names = option.make_metavar(context).strip("[]."), option.human_readable_name.upper()
+            if not any(name in (command.help or "") for name in names):
+                page.missing.append(f"the argument {names[1]} of {path} (its help does not name it)")
     return rows
 
 
