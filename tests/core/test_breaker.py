@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.breaker import MAX_COOLDOWN_S, Breaker, Breakers, is_failure
-from beastmode.core.clock import Clock
 from beastmode.core.errors import (
     KINDS,
     AuthenticationError,
@@ -21,20 +20,7 @@ from beastmode.core.errors import (
     RefusedConnectionError,
     UpstreamError,
 )
-
-
-class StillClock(Clock):
-    """A clock that moves when told, with no jitter."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 1000.0
-
-    def mono_s(self) -> float:
-        return self.now_s
-
-    def uniform(self, low: float, high: float) -> float:
-        return high
+from support.routing_parts import StillClock
 
 
 @pytest.fixture
