@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import secrets
@@ -89,6 +90,8 @@ class LocalProcess:
         self._tail = bytearray()
         self._listener: asyncio.Task[None] | None = None
         self._stopped = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     @property
     def alive(self) -> bool:
@@ -184,10 +187,14 @@ class LocalProcess:
         # Always a stream: silence then means that the child hangs, not that the answer is long.
         body = openai_chat.encode(call.request, self.path.stem, True)
         reader = openai_chat.ChatStream(on_delta or (lambda _: None))
+        self._quiet.clear()
         try:
             return await self._upstream.complete(errand, headers, body, openai_chat.decode, reader)
         except ProviderError as error:
+            self._quiet.set()
             raise await self._explained(error, errand) from None
+        finally:
+            self._quiet.set()
 
     async def _explained(self, error: ProviderError, errand: Errand) -> ProviderError:
         """An error of the socket in the words of a model that is no server of the user's."""
@@ -244,14 +251,21 @@ class LocalProcess:
         session, self._session = self._session, None
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
-        if session is not None:
-            await session.close()
         if self._process is not None:
             await self._process.wait()
+        if session is not None:
+            await self._hush()
+            await session.close()
         if self._listener is not None:
             await asyncio.wait([self._listener], timeout=1.0)
         if self._socket is not None:
             await asyncio.to_thread(_remove, self._socket, self._run)
+
+    async def _hush(self) -> None:
+        """Lets a call see that its line is dead: a session closed under it would leave it waiting."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await self._quiet.wait()
 
 
 def _remove(socket: Path, run: Path) -> None:
