@@ -119,7 +119,7 @@ def test_the_code_map_names_every_room_and_none_that_is_not_there() -> None:
     text = (text_of(Path("ARCHITECTURE.md")) or "").partition("## Floors")[0]
     named = {name.rstrip("/") for name in re.findall(r"`([\w/]+(?:\.py|/))`", text)}
     home = ROOT / "daemon" / "beastmode"
-    rooms = {path.stem if path.is_dir() else path.name for path in home.iterdir() if path.suffix in ("", ".py")}
-    assert rooms - {"__pycache__", "__init__.py"} - named == set()
+    rooms = {path.parent.name for path in home.glob("*/__init__.py")} | {path.name for path in home.glob("*.py")}
+    assert rooms - {"__init__.py"} - named == set()
     files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/**/*") if ".venv" not in path.parts}
     assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
