@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import time
+from datetime import UTC, datetime
 
 
 class Clock:
@@ -39,3 +40,18 @@ class Clock:
         """
         self._count += 1
         return f"{prefix}_{self._boot}{self._count:06x}"
+
+
+def rfc3339(at_s: float) -> str:
+    """A wall clock's seconds as text, in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> float:
+    """The seconds since the epoch that a text names; without a zone it is UTC.
+
+    Raises:
+        ValueError: It is no time.
+    """
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

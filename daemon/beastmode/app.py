@@ -1,0 +1,222 @@
+"""The house: builds every part from the settings, starts it, lives, drains and ends. Nothing else wires parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable, Mapping
+
+from beastmode import __version__
+from beastmode.cache.disk import DiskTier
+from beastmode.cache.lookup import Lookup
+from beastmode.cache.memory import MemoryTier
+from beastmode.core import log as logs
+from beastmode.core.addresses import make_http_session
+from beastmode.core.breaker import Breakers
+from beastmode.core.clock import Clock
+from beastmode.core.config import Loaded, load
+from beastmode.core.paths import Paths
+from beastmode.core.plugin_loader import load_plugins
+from beastmode.core.plugins import Context
+from beastmode.costs.prices import Prices
+from beastmode.gateway import Gateway
+from beastmode.metrics.health import Health
+from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.stats import Stats
+from beastmode.routing.models import Registry
+from beastmode.routing.probes import discover
+from beastmode.routing.vault import Vault
+from beastmode.servers.rpc import RpcServer
+from beastmode.servers.services import Services
+from beastmode.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+DRAIN_LIMIT_S = 8.0
+
+
+def run(paths: Paths, environ: Mapping[str, str]) -> bool:
+    """Lives as the daemon of a home, whose lock the caller holds.
+
+    Args:
+        paths: The home.
+        environ: For settings.
+
+    Returns:
+        True when a restart was asked for.
+
+    Raises:
+        BeastError: The settings are wrong, or what is on disk can not be used.
+    """
+    loaded = load(paths, environ)
+    stop_log = logs.setup(paths, loaded.settings.log.level, loaded.settings.log.max_bytes)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(House(paths, environ, loaded).live())
+    finally:
+        stop_log()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+class House:
+    """All parts of one daemon.
+
+    Args:
+        paths: The home.
+        environ: For reloading settings.
+        loaded: The settings.
+    """
+
+    def __init__(self, paths: Paths, environ: Mapping[str, str], loaded: Loaded) -> None:
+        self.paths = paths
+        self.environ = environ
+        self.loaded = loaded
+        self.clock = Clock()
+        self.started_s = self.clock.mono_s()
+        self._end = asyncio.Event()
+        self._again = False
+
+    async def live(self) -> bool:
+        """Starts, serves until it is told to end, drains.
+
+        Returns:
+            True when a restart was asked for.
+        """
+        _raise_descriptor_limit()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop, False)
+        async with contextlib.AsyncExitStack() as stack:
+            server = await self._start(stack)
+            gc.collect()
+            gc.freeze()
+            log.info("daemon ready", extra={"fields": {"socket": str(self.paths.rpc_socket), "version": __version__}})
+            await self._end.wait()
+            log.info("daemon drains", extra={"fields": {"restart": self._again}})
+            await self.gateway.drain(DRAIN_LIMIT_S)
+            await server.stop()
+        log.info("daemon ended")
+        return self._again
+
+    def stop(self, again: bool) -> None:
+        """Asks for the end; what runs is drained."""
+        self._again = again
+        self._end.set()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> RpcServer:
+        settings = self.loaded.settings
+        loading = asyncio.create_task(load_plugins(settings.plugins.disabled))
+        self.ledger = Ledger(self.paths.state / "ledger", self.clock)
+        await asyncio.to_thread(self.ledger.start)
+        stack.push_async_callback(asyncio.to_thread, self.ledger.close)
+        self.lookup = await self._open_cache(stack)
+        self.registry = Registry(self.paths.state / "models.json", self.clock)
+        await self.registry.load()
+        self.vault = Vault(self.paths.state, settings.keys.store, clock=self.clock)
+        await self.vault.load(one for model in self.registry.list() for one in model.deployments)
+        self.breakers = Breakers(self.clock, settings.upstream.breaker_failures, settings.upstream.cooldown_s)
+        self.http = await stack.enter_async_context(make_http_session())
+        self.plugins = await loading
+        await self._start_plugins(stack)
+        self.gateway = self._make_gateway()
+        server = RpcServer(self._make_services(), self.paths.rpc_socket)
+        await server.start()
+        return server
+
+    async def _open_cache(self, stack: contextlib.AsyncExitStack) -> Lookup:
+        settings = self.loaded.settings.cache
+        memory = MemoryTier(settings.l1.max_bytes, settings.l1.ttl_s) if settings.l1.max_bytes else None
+        disk = None
+        if settings.l2.max_bytes:
+            disk = DiskTier(self.paths.cache / "answers", settings.l2.max_bytes, settings.l2.ttl_s, self.clock)
+            await disk.start()
+            stack.push_async_callback(disk.close)
+        return Lookup(memory, disk, self.clock)
+
+    async def _start_plugins(self, stack: contextlib.AsyncExitStack) -> None:
+        context = Context(http=self.http, data=self.paths.data, run=self.paths.run, clock=self.clock)
+        stack.push_async_callback(self.plugins.close)
+        await self.plugins.start(context, self.loaded.settings.plugins.options)
+
+    def _make_gateway(self) -> Gateway:
+        return Gateway(
+            settings=self.loaded.settings,
+            clock=self.clock,
+            lookup=self.lookup,
+            registry=self.registry,
+            breakers=self.breakers,
+            vault=self.vault,
+            providers=self.plugins.providers,
+            prices=Prices(self.clock),
+            ledger=self.ledger,
+        )
+
+    def _make_services(self) -> Services:
+        stats = Stats(self.ledger, self.clock)
+        self._services = Services(
+            version=__version__,
+            paths=self.paths,
+            loaded=self.loaded,
+            reload=self._reload,
+            stop=self.stop,
+            clock=self.clock,
+            started_s=self.started_s,
+            gateway=self.gateway,
+            lookup=self.lookup,
+            registry=self.registry,
+            vault=self.vault,
+            breakers=self.breakers,
+            providers=self.plugins.providers,
+            weights=self.plugins.weights,
+            plugins=self.plugins.infos,
+            discover=lambda: discover(self.http),
+            ledger=self.ledger,
+            stats=stats,
+            health=self._make_health(stats),
+            sessions=Sessions(self.paths.state / "sessions", self.clock),
+        )
+        return self._services
+
+    def _make_health(self, stats: Stats) -> Health:
+        health = Health(stats)
+        health.add("ledger", lambda: self.ledger.problem, "free disk space, or move what is named aside")
+        if isinstance(self.lookup.disk, DiskTier):
+            disk = self.lookup.disk
+            health.add("cache on disk", lambda: disk.problem, "answers are stored anew; what is named may be deleted")
+        health.add("models", lambda: self.registry.problem, "register them again: beast models add")
+        health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
+        health.add("plugins", self._plugin_problems, "beast plugins")
+        return health
+
+    def _plugin_problems(self) -> str | None:
+        failed = [f"{one.name}: {one.error}" for one in self.plugins.infos if one.state == "failed"]
+        return "; ".join(failed) or None
+
+    async def _reload(self) -> Loaded:
+        """Reads the settings anew and hands them to the parts that can change while they run."""
+        loaded = await asyncio.to_thread(load, self.paths, self.environ)
+        settings = loaded.settings
+        self.loaded = self._services.loaded = loaded
+        self.gateway.settings = settings
+        self.breakers.configure(settings.upstream.breaker_failures, settings.upstream.cooldown_s)
+        return loaded
+
+
+def _raise_descriptor_limit() -> None:
+    """Takes as many descriptors as the system allows; each client and each upstream call has one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 1 << 16 if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,156 @@
+"""Identical requests in flight: one upstream call, any number of waiters, none of whom can end it for the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from beastmode.core.errors import BeastError
+
+T = TypeVar("T")
+OnDelta = Callable[[str], None]
+
+REPLAY_MAX_CHARS = 1 << 20
+
+
+class Flight(Generic[T]):
+    """One upstream call and everyone who waits for it.
+
+    Attributes:
+        first_delta_s: Clock of the first piece of text, None before it.
+        stopped_by: Why the daemon itself ended the call, None where it did not.
+    """
+
+    def __init__(self, mono_s: Callable[[], float]) -> None:
+        self._mono_s = mono_s
+        self._pieces: list[str] = []
+        self._chars = 0
+        self._followers: dict[object, OnDelta | None] = {}
+        self._task: asyncio.Task[T] | None = None
+        self._ending = False
+        self.first_delta_s: float | None = None
+        self.stopped_by: BeastError | None = None
+
+    def start(self, work: Coroutine[Any, Any, T]) -> None:
+        """Begins the upstream call in a task of its own, which no single waiter owns."""
+        self._task = asyncio.ensure_future(work)
+        self._task.add_done_callback(_mark_retrieved)
+
+    @property
+    def task(self) -> asyncio.Task[T]:
+        """The call itself."""
+        assert self._task is not None
+        return self._task
+
+    @property
+    def open(self) -> bool:
+        """A newcomer can still be shown all the text so far."""
+        return self._chars <= REPLAY_MAX_CHARS and not self._ending
+
+    @property
+    def delivered(self) -> bool:
+        """Some text has come, so that the call can not be tried elsewhere any more."""
+        return self.first_delta_s is not None
+
+    def delta(self, piece: str) -> None:
+        """Hands a piece of text to every follower, and keeps it for those who join late."""
+        if not piece:
+            return
+        if self.first_delta_s is None:
+            self.first_delta_s = self._mono_s()
+        if self._chars <= REPLAY_MAX_CHARS:
+            self._pieces.append(piece)
+        self._chars += len(piece)
+        for on_delta in list(self._followers.values()):
+            if on_delta is not None:
+                on_delta(piece)
+
+    async def wait(self, on_delta: OnDelta | None) -> T:
+        """Waits for the answer; a follower that is cancelled leaves the call to the others.
+
+        Args:
+            on_delta: Gets the text from its beginning, piece by piece; None: only the whole is wanted.
+
+        Returns:
+            What the call returned. The last waiter to leave ends the call.
+        """
+        me = object()
+        if on_delta is not None and self._pieces:
+            on_delta("".join(self._pieces))
+        self._followers[me] = on_delta
+        try:
+            return await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            if self.stopped_by is not None:
+                raise self.stopped_by from None
+            raise
+        finally:
+            del self._followers[me]
+            if not self._followers:
+                self._end()
+
+    def stop(self, reason: BeastError) -> None:
+        """Ends the call for everyone, who are told why."""
+        self.stopped_by = reason
+        self._end()
+
+    def _end(self) -> None:
+        # One turn of the loop later: a task that is cancelled before its first step would never run its `finally`.
+        self._ending = True
+        self.task.get_loop().call_soon(self.task.cancel)
+
+
+class Flights(Generic[T]):
+    """All upstream calls in flight, by the exact key of what they answer."""
+
+    def __init__(self, mono_s: Callable[[], float]) -> None:
+        self._mono_s = mono_s
+        self._shared: dict[bytes, Flight[T]] = {}
+        self._all: set[Flight[T]] = set()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def joinable(self, key: bytes) -> Flight[T] | None:
+        """The flight that will answer this key, where a newcomer can still join it."""
+        flight = self._shared.get(key)
+        return flight if flight is not None and flight.open else None
+
+    def launch(self, key: bytes | None, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> Flight[T]:
+        """Starts a call.
+
+        Args:
+            key: The key others may join it by; None: nobody may.
+            work: Makes the call; is given the flight for its deltas.
+        """
+        flight: Flight[T] = Flight(self._mono_s)
+        self._all.add(flight)
+        if key is not None:
+            self._shared[key] = flight
+
+        async def guarded() -> T:
+            try:
+                return await work(flight)
+            finally:
+                self._all.discard(flight)
+                if key is not None and self._shared.get(key) is flight:
+                    del self._shared[key]
+
+        flight.start(guarded())
+        return flight
+
+    async def landed(self) -> None:
+        """Waits until every call has ended."""
+        while self._all:
+            await asyncio.wait([flight.task for flight in self._all])
+
+    def stop(self, reason: BeastError) -> None:
+        """Ends every call, for a shutdown."""
+        for flight in list(self._all):
+            flight.stop(reason)
+
+
+def _mark_retrieved(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,95 @@
+"""What the methods work with: the daemon's parts, handed in by `app`, and who is calling."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from beastmode.cache.lookup import Lookup
+from beastmode.core.breaker import Breakers
+from beastmode.core.clock import Clock
+from beastmode.core.config import Loaded, Settings
+from beastmode.core.paths import Paths
+from beastmode.core.plugin_loader import PluginInfo
+from beastmode.core.plugins import Provider, Weights
+from beastmode.gateway import Gateway
+from beastmode.metrics.health import Health
+from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.stats import Stats
+from beastmode.routing.models import Registry
+from beastmode.routing.vault import Vault
+from beastmode.sessions import Sessions
+
+OnProgress = Callable[[dict[str, Any]], None]
+
+
+class Caller:
+    """Who calls, through which door.
+
+    Args:
+        user: The scope that the caller's answers live in.
+        progress: Takes progress of this call; None where the caller wants none.
+        client: The door.
+    """
+
+    __slots__ = ("client", "progress", "user")
+
+    def __init__(self, user: str, progress: OnProgress | None = None, client: str = "socket") -> None:
+        self.user = user
+        self.progress = progress
+        self.client = client
+
+
+class Services(msgspec.Struct, kw_only=True):
+    """The daemon's parts.
+
+    Attributes:
+        version: Of this program.
+        paths: Where things live.
+        loaded: The settings in force, and what was odd about them.
+        reload: Reads the settings anew; raises and changes nothing when they are wrong.
+        stop: Asks the daemon to drain and end, or with True to start again.
+        clock: Time and ids.
+        started_s: Monotonic clock at the start.
+        gateway: Answers requests.
+        lookup: Stored answers.
+        registry: Registered models.
+        vault: Keys.
+        breakers: Breakers of the deployments.
+        providers: Provider plugins by name.
+        weights: Catalogues of model weights.
+        plugins: What became of each plugin.
+        discover: Finds model servers that run on this machine.
+        ledger: One row for every request.
+        stats: Figures over a window of time.
+        health: What is wrong, and what to do.
+        sessions: Chat histories.
+    """
+
+    version: str
+    paths: Paths
+    loaded: Loaded
+    reload: Callable[[], Awaitable[Loaded]]
+    stop: Callable[[bool], None]
+    clock: Clock
+    started_s: float
+    gateway: Gateway
+    lookup: Lookup
+    registry: Registry
+    vault: Vault
+    breakers: Breakers
+    providers: Mapping[str, Provider]
+    weights: Sequence[Weights]
+    plugins: Sequence[PluginInfo]
+    discover: Callable[[], Awaitable[Any]]
+    ledger: Ledger
+    stats: Stats
+    health: Health
+    sessions: Sessions
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.loaded.settings

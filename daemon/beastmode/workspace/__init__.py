@@ -1,0 +1,1 @@
+"""What the daemon knows of the folder a question is about."""
