@@ -121,5 +121,5 @@ def test_the_code_map_names_every_room_and_none_that_is_not_there() -> None:
     home = ROOT / "daemon" / "beastmode"
     rooms = {path.parent.name for path in home.glob("*/__init__.py")} | {path.name for path in home.glob("*.py")}
     assert rooms - {"__init__.py"} - named == set()
-    files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/**/*") if ".venv" not in path.parts}
-    assert {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)} == set()
+    places = {f"/{place.as_posix()}" for file in project_files() for place in [file, *file.parents]}
+    assert {name for name in named if not any(place.endswith(f"/{name}") for place in places)} == set()
