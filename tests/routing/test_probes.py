@@ -136,6 +136,14 @@ async def test_a_name_that_is_not_listed_and_does_not_answer_gets_the_nearest_on
     assert found.tips[-1] == "look at its list"
     found = await check(provider, msgspec.structs.replace(A, upstream_model="zzzzzz"))
     assert found.tips[0] == "the endpoint offers: gpt-4o, gpt-4o-mini, whisper"
+    for error, where in (
+        (BadRequestError("no such model", status=400), "-model"),
+        (MalformedReplyError("?"), "-reply"),
+    ):
+        provider.on_call = raising(error)
+        found = await check(provider, msgspec.structs.replace(A, upstream_model="gtp-4o"))
+        assert steps(found).endswith(where)
+        assert found.tips[0].startswith("did you mean")
 
 
 async def test_an_alias_that_is_not_listed_and_answers_is_fine(provider: ToldProvider) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from beastmode.core.clock import Clock
 from beastmode.core.errors import (
     AuthenticationError,
+    BadRequestError,
     BeastError,
     ContextTooLongError,
     EndpointUnreachableError,
@@ -206,10 +207,10 @@ class _Probe:
             return self._fail("key", error)
         self._pass("key", "was not refused" if self._key else "none was sent and none was asked for")
         wanted = self._deployment.upstream_model
-        if listed and not is_listed(wanted, listed):
+        unlisted = bool(listed) and not is_listed(wanted, listed)
+        if unlisted:
             error.tips = [*_nearest(wanted, listed), *error.tips]
-            return self._fail("model", error)
-        if error.status == 404:
+        if error.status == 404 or (unlisted and isinstance(error, BadRequestError)):
             return self._fail("model", error)
         self._pass("model", f"{wanted} was asked for")
         if isinstance(error, ContextTooLongError):
