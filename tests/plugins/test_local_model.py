@@ -47,8 +47,20 @@ LONG = "Tell me a very long story about a house by the sea."
 
 def running(pid: int) -> bool:
     """The process exists, and is no zombie."""
+    if sys.platform == "linux":  # where `ps` need not be installed
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(state) and not state.startswith("Z")
+
+
+def shown_to_all(pid: int) -> str:
+    """Command line and environment of a process."""
+    if sys.platform == "linux":
+        return Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/environ").read_text()
+    return subprocess.run(["ps", "eww", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
 class House:
@@ -425,7 +437,7 @@ async def test_neither_the_key_nor_anyones_secret_is_seen_on_the_child(
     await house.ask(max_tokens=1)
     key = house.children[0]._key
 
-    shown = subprocess.run(["ps", "eww", "-p", str(house.pid)], capture_output=True, text=True).stdout
+    shown = shown_to_all(house.pid)
 
     assert "local_child" in shown
     assert key not in shown

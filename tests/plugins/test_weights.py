@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from beastmode.core.errors import (
 from beastmode.core.plugins import Progress
 from beastmode_plugins.weights import LocalWeights, installed, sha256_of, verify, weights_folder
 from beastmode_plugins.weights_catalogue import File, Member, Spec, Wheel, catalogue
+from beastmode_plugins.weights_download import off_loop, open_session
 from beastmode_plugins.weights_index import Network
 from support.weights import weights_dir  # noqa: F401  # a fixture
 from support.wheel_host import WheelHost, wheel, wheel_host
@@ -495,6 +497,45 @@ async def test_wherever_the_line_is_cut_the_bytes_are_the_same(cuts: list[int]) 
             assert Path(await house.fetch()).read_bytes() == house.main
     finally:
         shutil.rmtree(folder)
+
+
+async def test_a_cancelled_piece_of_disk_work_has_let_go_of_its_files_when_the_caller_goes_on() -> None:
+    events: list[str] = []
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(stop: threading.Event) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        events.append("stopped" if stop.wait(20) else "never stopped")
+        raise OSError("nobody waits for this any more")
+
+    task = asyncio.create_task(off_loop(work))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert events == ["stopped"]
+
+
+async def test_a_fetch_cancelled_while_it_checks_keeps_the_part(house: House) -> None:
+    house.part.parent.mkdir(parents=True)
+    house.part.write_bytes(house.tiny_wheel)
+    fetch = asyncio.create_task(house.fetch())
+    house.seen = []
+    while not any(progress.phase == "unpack" for progress in house.seen):
+        await asyncio.sleep(0)
+    fetch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await fetch
+
+    assert installed(house.folder, house.specs) == {}
+    await house.fetch()
+    assert house.host.asked == []
+
+
+async def test_certificates_may_be_a_folder(tmp_path: Path) -> None:
+    async with open_session(Network(cert=str(tmp_path))) as session:
+        assert not session.closed
 
 
 def test_the_folder_is_under_the_data_folder_or_where_the_user_says(tmp_path: Path) -> None:
