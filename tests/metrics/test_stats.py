@@ -1,0 +1,176 @@
+"""Statistics over a window: they count what the ledger has, and know what they do not know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beastmode.core.errors import BadInputError
+from beastmode.core.types import RowCache
+from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.stats import WINDOWS_S, Stats
+from support.ledger import NOON_S, StillClock, row
+
+
+class Desk:
+    """A ledger with its statistics and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = StillClock()
+        self.ledger = Ledger(folder, self.clock)
+        self.ledger.start()
+        self.stats = Stats(self.ledger, self.clock)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.ledger.close()
+
+
+async def test_of_nothing_counts_are_zero_and_everything_else_is_unknown(desk: Desk) -> None:
+    assert await desk.stats.snapshot("1h") == {
+        "window": "1h",
+        "requests": {
+            "total": 0,
+            "success": 0,
+            "failure": 0,
+            "refused": 0,
+            "cancelled": 0,
+            "by_model": {},
+            "fallback_share": None,
+        },
+        "cache": {"exact": 0, "semantic": 0, "miss": 0, "bypass": 0, "hit_rate": None},
+        "latency_ms": {"p50": None, "p95": None, "p99": None},
+        "ttft_ms": {"p50": None, "p95": None, "p99": None},
+        "costs": {"total_usd": 0.0, "unknown": 0, "saved_usd": 0.0, "saved_percent": None, "by_origin": {}},
+        "errors": {"total": 0, "by_kind": {}},
+    }
+
+
+async def test_every_outcome_is_counted_once(desk: Desk) -> None:
+    for number, outcome in enumerate(["success"] * 4 + ["failure"] * 3 + ["refused"] * 2 + ["cancelled"]):
+        kind = {"failure": "timeout", "refused": "budget", "cancelled": "cancelled"}.get(outcome)
+        desk.ledger.record(row(f"req_{number}", outcome=outcome, error_kind=kind))
+    found = await desk.stats.snapshot()
+    requests = found["requests"]
+    assert requests["total"] == 10
+    assert [requests[name] for name in ("success", "failure", "refused", "cancelled")] == [4, 3, 2, 1]
+    assert found["errors"] == {"total": 5, "by_kind": {"timeout": 3, "budget": 2}}
+
+
+async def test_models_are_those_that_answered_else_those_asked_for(desk: Desk) -> None:
+    desk.ledger.record(row("a", model="auto", model_served="custom:a"))
+    desk.ledger.record(row("b", model="custom:a", model_served="custom:a"))
+    desk.ledger.record(row("c", model="custom:b", model_served=None, outcome="failure"))
+    assert (await desk.stats.snapshot())["requests"]["by_model"] == {"custom:a": 2, "custom:b": 1}
+
+
+async def test_the_share_of_fallbacks_is_of_requests_that_called_an_upstream(desk: Desk) -> None:
+    desk.ledger.record(row("hit", attempts=0, cache=RowCache(result="hit_exact", tier="L1")))
+    desk.ledger.record(row("one", attempts=1))
+    desk.ledger.record(row("two", attempts=2, fell_back=True))
+    assert (await desk.stats.snapshot())["requests"]["fallback_share"] == 0.5
+
+
+async def test_the_hit_rate_is_of_requests_that_asked_the_cache(desk: Desk) -> None:
+    results = ["hit_exact", "hit_exact", "hit_semantic", "miss", "stale", "bypass", None]
+    for number, result in enumerate(results):
+        cache = RowCache(result=result) if result else None  # type: ignore[arg-type]
+        desk.ledger.record(row(f"req_{number}", cache=cache))
+    assert (await desk.stats.snapshot())["cache"] == {
+        "exact": 2,
+        "semantic": 1,
+        "miss": 2,
+        "bypass": 1,
+        "hit_rate": 3 / 5,
+    }
+
+
+async def test_costs_are_exact_to_the_last_digit_and_unknown_ones_are_counted_apart(desk: Desk) -> None:
+    for number in range(1_000):
+        desk.ledger.record(row(f"req_{number}", cost_usd=0.000_000_7, saved_usd=0.0))
+    desk.ledger.record(row("hit", cost_usd=0.0, saved_usd=0.0021))
+    desk.ledger.record(row("unknown", cost_usd=None, saved_usd=None))
+    costs = (await desk.stats.snapshot())["costs"]
+    assert costs["total_usd"] == 0.0007
+    assert costs["unknown"] == 1
+    assert costs["saved_usd"] == 0.0021
+    assert costs["saved_percent"] == pytest.approx(75.0)
+
+
+async def test_a_total_of_which_nothing_is_known_is_unknown(desk: Desk) -> None:
+    desk.ledger.record(row("unknown", cost_usd=None, saved_usd=None))
+    costs = (await desk.stats.snapshot())["costs"]
+    assert costs["total_usd"] is costs["saved_usd"] is costs["saved_percent"] is None
+    assert costs["by_origin"] == {"person": {"usd": None, "requests": 1, "unknown": 1}}
+
+
+async def test_rates_are_of_persons_but_costs_of_every_origin_apart(desk: Desk) -> None:
+    desk.ledger.record(row("a", cost_usd=0.1))
+    desk.ledger.record(row("b", cost_usd=0.2, origin="warming"))
+    found = await desk.stats.snapshot()
+    assert found["requests"]["total"] == 1
+    assert found["costs"]["total_usd"] == pytest.approx(0.3)
+    assert found["costs"]["by_origin"] == {
+        "person": {"usd": 0.1, "requests": 1, "unknown": 0},
+        "warming": {"usd": 0.2, "requests": 1, "unknown": 0},
+    }
+    asked = await desk.stats.snapshot(origin="warming")
+    assert asked["requests"]["total"] == 1
+    assert asked["costs"]["total_usd"] == 0.2
+
+
+async def test_windows_count_by_the_wall_clock_of_the_start(desk: Desk) -> None:
+    for name, seconds in WINDOWS_S.items():
+        desk.ledger.record(row(f"in {name}", at_s=NOON_S - seconds))
+        desk.ledger.record(row(f"before {name}", at_s=NOON_S - seconds - 1))
+    totals = [(await desk.stats.snapshot(name))["requests"]["total"] for name in ("1h", "24h", "7d", "30d")]
+    assert totals == [1, 3, 5, 7]
+
+
+async def test_an_unknown_window_is_refused_with_the_known_ones(desk: Desk) -> None:
+    with pytest.raises(BadInputError) as caught:
+        await desk.stats.snapshot("2h")
+    assert "1h, 24h, 7d, 30d" in caught.value.tips[0]
+
+
+async def test_times_are_of_successes(desk: Desk) -> None:
+    desk.ledger.record(row("a", latency_ms=10.0, ttft_ms=2.0))
+    desk.ledger.record(row("b", latency_ms=99_999.0, ttft_ms=99_999.0, outcome="failure"))
+    desk.ledger.record(row("c", latency_ms=None, ttft_ms=None))
+    found = await desk.stats.snapshot()
+    assert found["latency_ms"] == {"p50": 10.0, "p95": 10.0, "p99": 10.0}
+    assert found["ttft_ms"] == {"p50": 2.0, "p95": 2.0, "p99": 2.0}
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=150))
+async def test_a_percentile_is_the_value_at_its_rank(
+    tmp_path_factory: pytest.TempPathFactory, microseconds: list[int]
+) -> None:
+    desk = Desk(tmp_path_factory.mktemp("ledger"))
+    for number, value in enumerate(microseconds):
+        desk.ledger.record(row(f"req_{number}", latency_ms=value / 1e3))
+    found = (await desk.stats.snapshot())["latency_ms"]
+    desk.ledger.close()
+    ranked = sorted(microseconds)
+    for name, percent in (("p50", 50), ("p95", 95), ("p99", 99)):
+        rank = -(-len(ranked) * percent // 100)
+        assert found[name] == ranked[rank - 1] / 1e3
+
+
+async def test_the_newest_requests_say_how_long_a_person_waited(desk: Desk) -> None:
+    desk.ledger.record(row("a", latency_ms=9_000.0, ttft_ms=1_000.0))
+    desk.ledger.record(row("b", latency_ms=2_000.0))
+    desk.ledger.record(row("c", latency_ms=3_000.0))
+    desk.ledger.record(row("d", outcome="failure"))
+    desk.ledger.record(row("e", outcome="refused"))
+    desk.ledger.record(row("f", origin="probe"))
+    desk.ledger.record(row("g", at_s=NOON_S - 100))
+    assert await desk.stats.recent(60) == {"success": 3, "failure": 1, "latency_s": 2.0}
