@@ -82,7 +82,7 @@ class Group(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reads the words; without a command's name the default one is meant."""
         names = {*self.list_commands(ctx), "-h", "--help"}
-        if self._default and not names.intersection(args):
+        if self._default and not ctx.resilient_parsing and not names.intersection(args):
             known = [arg for arg in args if not arg.startswith("-")]
             if not known or args[0].startswith("-"):
                 args = [self._default, *args]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
+_MAX_PLACES = 12
 
 
 def duration(ms: float | None) -> str:
@@ -50,8 +52,10 @@ def usd(amount: float | None) -> str:
         return "$0"
     if abs(amount) >= 0.995:
         return f"${amount:,.2f}"
-    digits = next(places for places in range(2, 15) if round(abs(amount), places - 1) >= 10 ** -(places - 1))
-    return f"${amount:.{digits}f}".rstrip("0")
+    if abs(amount) < 10**-_MAX_PLACES:
+        return f"under ${10**-_MAX_PLACES:.{_MAX_PLACES}f}"
+    places = min(1 - math.floor(math.log10(abs(amount))), _MAX_PLACES)
+    return f"${amount:.{places}f}".rstrip("0")
 
 
 def price(value: Mapping[str, Any] | None) -> str:

@@ -75,10 +75,11 @@ def _refuse_key(context: click.Context, parameter: click.Parameter, value: str |
 @click.option("--no-test", is_flag=True, help="Register it without testing the endpoint.")
 @pass_screen
 def add(screen: Screen, id: str | None, **given: Any) -> None:
-    """Register the model ID: `custom:NAME`, `openai:NAME`, `anthropic:NAME` or `local:NAME`.
+    """Register the model ID, and test it first.
 
-    Tests the endpoint first (reachable, key valid, model known, reply well-formed) and says exactly what failed. At a
-    terminal it asks for what is missing. A key goes to the system's keyring, or encrypted to disk, and nowhere else.
+    ID is `custom:NAME`, `openai:NAME`, `anthropic:NAME` or `local:NAME`. The test (reachable, key valid, model known,
+    reply well-formed) says exactly what failed. At a terminal it asks for what is missing. A key goes to the system's
+    keyring, or encrypted to disk, and nowhere else.
     """
     asks = sys.stdin.isatty() and screen.can_overwrite and not given["key_stdin"] and not screen.as_json
     params = _params(id, given)

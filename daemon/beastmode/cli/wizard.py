@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -103,12 +104,21 @@ def _ask_key(provider: str, base_url: str | None) -> str | None:
 
 
 def _ask_price() -> dict[str, float] | None:
-    text = _ask("Price in USD per million tokens, prompt and answer, such as 0.15 0.6 (empty: unknown)", "")
+    text = "Price in USD per million tokens, prompt and answer, such as 0.15 0.6 (empty: unknown)"
+    price: dict[str, float] | None = click.prompt(text, default="", show_default=False, err=True, value_proc=_price)
+    return price
+
+
+def _price(text: str) -> dict[str, float] | None:
     try:
         values = [float(word) for word in text.replace(",", " ").split()]
     except ValueError:
-        values = []
-    return {"prompt": values[0], "completion": values[1]} if len(values) == 2 else None
+        values = [-1]
+    if not values:
+        return None
+    if len(values) != 2 or not all(0 <= value < math.inf for value in values):
+        raise click.BadParameter("two amounts, such as 0.15 0.6, or nothing")
+    return {"prompt": values[0], "completion": values[1]}
 
 
 def _ask(text: str, default: str | None) -> str:
