@@ -361,6 +361,20 @@ async def test_a_wait_for_a_slot_ends_with_the_limit_named() -> None:
     assert await slots.take(A, 0.0) is None
 
 
+async def test_a_cancelled_wait_for_a_slot_takes_none() -> None:
+    narrow = deployment("custom:n", limits=Limits(max_concurrent=1))
+    slots = Slots()
+    held = await slots.take(narrow, 1.0)
+    assert held is not None
+    waiting = asyncio.create_task(slots.take(narrow, 30.0))
+    await asyncio.sleep(0)
+    held.release()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await slots.take(narrow, 1.0) is not None
+
+
 # --- whatever happens
 
 

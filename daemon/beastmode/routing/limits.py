@@ -34,7 +34,8 @@ class Slots:
         if known is None or known[0] != count:
             known = self._all[deployment.id] = (count, asyncio.Semaphore(count))
         try:
-            await asyncio.wait_for(known[1].acquire(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await known[1].acquire()
         except TimeoutError:
             raise RateLimitError(
                 f"{deployment.id} was busy for {timeout_s:g} s: its limit is {count} requests at once.",

@@ -127,7 +127,8 @@ class Vault:
             return
         reading = in_thread(lambda: self._ring.get_all(deployments))
         try:
-            self._adopt(deployments, await asyncio.wait_for(asyncio.shield(reading), self._read_timeout_s))
+            async with asyncio.timeout(self._read_timeout_s):
+                self._adopt(deployments, await asyncio.shield(reading))
         except TimeoutError:
             for one in deployments:
                 self._troubles[one.id] = unreadable(
@@ -224,7 +225,8 @@ class Vault:
 
     async def _in_keyring(self, work: Any) -> bool:
         try:
-            return bool(await asyncio.wait_for(in_thread(work), self._unlock_timeout_s))
+            async with asyncio.timeout(self._unlock_timeout_s):
+                return bool(await in_thread(work))
         except TimeoutError:
             return False
 
