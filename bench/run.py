@@ -16,7 +16,7 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
 BASELINE = FOLDER / "baseline.json"
-NO_BENCHMARKS = {"run", "coverage", "mutants", "socket_echo"}
+NO_BENCHMARKS = {"run", "coverage", "mutants", "breaking", "socket_echo"}
 
 
 def measure(name: str) -> dict[str, float] | None:
