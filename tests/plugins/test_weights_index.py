@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import os
 import socket
+import venv
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -128,6 +130,22 @@ async def test_the_words_of_pip_are_shown_without_a_password(tmp_path: Path) -> 
     python = program(tmp_path, "echo 'ERROR: https://me:hunter2@index.example is odd' >&2; exit 1")
 
     with pytest.raises(NotFoundError, match=r"https://index\.example is odd"):
+        await Pip(python, {}).locate([PIN])
+
+
+async def test_an_environment_without_pip_uses_the_one_that_python_carries(host: WheelHost, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    await asyncio.to_thread(venv.create, bare, with_pip=False)
+    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"{host.url}/simple"}
+
+    assert list(await Pip(str(bare / "bin" / "python"), environ).locate([PIN])) == ["tiny-weights"]
+
+
+async def test_where_there_is_no_pip_at_all_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    python = program(tmp_path, "echo 'python: No module named pip' >&2; exit 1")
+
+    with pytest.raises(NotFoundError, match="has no pip"):
         await Pip(python, {}).locate([PIN])
 
 
