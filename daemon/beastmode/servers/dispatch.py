@@ -138,16 +138,18 @@ class Dispatch:
             own_id = progress.id if progress is not None else jsonrpc.NULL_ID
             emit(jsonrpc.encode_error(own_id, jsonrpc.INVALID_REQUEST, f"Request {bytes(own_id).decode()} {why}."))
             return
-        task = asyncio.get_running_loop().create_task(_finish(method, work, progress, emit))
+
+        def answer(line: bytes) -> None:
+            # The id is free before its answer is out: a client may use it again the moment it reads the line.
+            if progress is not None:
+                del self._pending[key]
+            emit(line)
+
+        task = asyncio.get_running_loop().create_task(_finish(method, work, progress, answer))
         self._tasks.add(task)
         if progress is not None:
             self._pending[key] = task
-        task.add_done_callback(lambda done: self._forget(key, done))
-
-    def _forget(self, key: Any, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._pending.get(key) is task:
-            del self._pending[key]
+        task.add_done_callback(self._tasks.discard)
 
     def _cancel(self, params: msgspec.Raw) -> None:
         try:
