@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.errors import BeastError, InternalError, NotFoundError
+from beastmode.core.segments import frame
 from beastmode.core.types import Row, RowCache, Usage
 from beastmode.metrics.ledger import Ledger
 from support.ledger import NOON_S, StillClock, row
@@ -145,6 +147,16 @@ class TestRows:
         for path in ledger.path.parent.glob("ledger.db*"):
             assert path.stat().st_mode & 0o777 == 0o600
 
+    async def test_sorts_of_rows_beyond_what_is_remembered_are_told_apart(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("beastmode.metrics.rows.INTERNED_MAX", 3)
+        for number in range(20):
+            ledger.record(row(f"req_{number}", user=f"user {number % 7}", session_id=f"session {number % 5}"))
+        for found in await ledger.list():
+            number = int(found["request_id"].removeprefix("req_"))
+            assert (found["user"], found["session_id"]) == (f"user {number % 7}", f"session {number % 5}")
+
     async def test_long_texts_are_cut(self, ledger: Ledger) -> None:
         ledger.record(row("req_1", model="m" * 100_000, error_tip="t" * 100_000, user="u" * 100_000))
         found = await ledger.get("req_1")
@@ -186,8 +198,6 @@ class TestRows:
         )
     )
     def test_any_row_is_stored_once_and_shown(self, tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> None:
-        import asyncio
-
         ledger = reopened(tmp_path_factory.mktemp("ledger"))
         for one in rows:
             ledger.record(one)
@@ -396,6 +406,46 @@ class TestTheFile:
         assert "ledger.db.damaged-1" in (ledger.problem or "")
         ledger.close()
 
+    async def test_damage_in_a_leaf_is_found_at_the_start(self, tmp_path: Path) -> None:
+        ledger = reopened(tmp_path)
+        for number in range(2_000):
+            ledger.record(row(f"req_{number:06d}"))
+        ledger.close()
+        data = bytearray((tmp_path / "ledger.db").read_bytes())
+        data[-4096:] = b"\xa5" * 4096
+        (tmp_path / "ledger.db").write_bytes(data)
+        ledger = reopened(tmp_path)
+        assert "ledger.db.damaged-1" in (ledger.problem or "")
+        assert await ids(ledger) == []
+        ledger.close()
+
+    async def test_a_file_that_can_not_be_opened_stops_no_request_and_gets_the_rows_later(self, tmp_path: Path) -> None:
+        (tmp_path / "ledger.db").mkdir()
+        ledger = reopened(tmp_path)
+        ledger.record(row("a"))
+        assert await ledger.written() is False
+        assert "wait to be stored" in (ledger.problem or "")
+        (tmp_path / "ledger.db").rmdir()
+        assert await ledger.written() or await ledger.written()
+        assert await ids(ledger) == ["a"]
+        assert ledger.problem is None
+        ledger.close()
+
+    async def test_a_file_that_another_program_holds_is_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("beastmode.metrics.database.BUSY_TIMEOUT_S", 0.01)
+        holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        ledger = reopened(tmp_path)
+        ledger.record(row("a"))
+        assert await ledger.written() is False
+        assert "locked" in (ledger.problem or "")
+        holder.close()
+        assert await ledger.written() or await ledger.written()
+        assert await ids(ledger) == ["a"]
+        ledger.close()
+
     async def test_a_ledger_that_can_not_be_read_says_so(self, ledger: Ledger) -> None:
         ledger.record(row("a"))
         await ledger.written()
@@ -406,8 +456,6 @@ class TestTheFile:
         assert ledger.problem is None
 
     async def test_rows_of_a_journal_written_before_a_field_existed_are_read(self, tmp_path: Path) -> None:
-        from beastmode.core.segments import frame
-
         (tmp_path / "journal").mkdir()
         old = {"request_id": "old", "at_s": NOON_S, "origin": "person", "outcome": "success", "a_later_field": 1}
         (tmp_path / "journal" / "ledger-00000001.journal").write_bytes(frame(b"r" + msgspec.msgpack.encode(old)))
