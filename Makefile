@@ -21,12 +21,14 @@ test: check ## Check the code, then run every test, with coverage
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
 	@echo "Checking: format, lint, types, imports, documentation"
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/mypy --no-error-summary --explicit-package-bases bench docs
-	@found=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$found"; exit 1; }
-	@$(BIN)/python -P docs/reference.py --check
+	@failed=0; \
+	$(BIN)/ruff format --check --quiet . || failed=1; \
+	$(BIN)/ruff check --quiet . || failed=1; \
+	$(BIN)/mypy --no-error-summary || failed=1; \
+	$(BIN)/mypy --no-error-summary --explicit-package-bases bench docs || failed=1; \
+	found=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$found"; failed=1; }; \
+	$(BIN)/python -P docs/reference.py --check || failed=1; \
+	exit $$failed
 
 fix: .venv/.ready-test ## Format, mend what lint can mend, and write docs/reference anew
 	@$(BIN)/ruff check --quiet --fix-only .
