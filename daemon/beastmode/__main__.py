@@ -20,6 +20,7 @@ def main() -> int:
     if sys.platform == "win32":
         print("BEAST MODE runs on Linux and macOS; on Windows use it inside WSL.", file=sys.stderr)
         return 1
+    os.umask(0o077)  # whatever any part writes is the user's alone
     try:
         paths = Paths.from_environment(os.environ)
         paths.make()

@@ -39,6 +39,7 @@ from beastmode.routing.vault import Vault
 
 log = logging.getLogger(__name__)
 
+UNCHARGED_KINDS = frozenset({"connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"})
 STORABLE_FINISHES = frozenset({"stop", "tool_calls"})
 SHUTTING_DOWN_TIPS = ("the daemon is stopping: beast start, then ask again",)
 
@@ -477,6 +478,8 @@ class Gateway:
         row.error_kind = ticket.gone or error.kind
         row.error_tip = " ".join([error.message, *error.tips[:1]])
         row.attempts = ticket.attempts
+        if not ticket.attempts or error.kind in UNCHARGED_KINDS:
+            row.cost_usd = 0.0
         if ticket.deployment is not None:
             row.deployment, row.provider = ticket.deployment.id, ticket.deployment.provider
         if ticket.leads:
