@@ -112,7 +112,7 @@ class Tree:
         path = os.pathsep.join(str(self.folder / name) for name in ("daemon", "plugins"))
         # Without bytecode: two versions of a file within one second would look the same to the import system.
         environ = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(self.folder / "tmp")}
-        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", "not long and not clients"]
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
         command = [sys.executable, "-P", "-m", "pytest", *options, *tests]
         started = time.monotonic()
         process = subprocess.Popen(
