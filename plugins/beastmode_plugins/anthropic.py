@@ -41,12 +41,7 @@ class Anthropic(Provider):
 
 
 def _headers(errand: Errand) -> dict[str, str]:
-    headers = {
-        "Content-Type": "application/json",
-        "Accept-Encoding": "identity",
-        "User-Agent": "beastmode",
-        "anthropic-version": API_VERSION,
-    }
+    headers = {"Content-Type": "application/json", "anthropic-version": API_VERSION}
     if errand.key:
         headers["x-api-key"] = errand.header_key()
     return headers

@@ -83,7 +83,7 @@ def _encode_without_usage(request: Request, upstream_model: str, stream: bool) -
 
 
 def _headers(errand: Errand) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "beastmode"}
+    headers = {"Content-Type": "application/json"}
     if errand.key:
         headers["Authorization"] = f"Bearer {errand.header_key()}"
     return headers

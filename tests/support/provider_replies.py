@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from support.provider_server import ProviderServer, Seen
 
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 MODELS = ["ok", "stream-slow", "hang", "tools"]
 WEATHER = [("get_weather", {"city": "Bern"}), ("get_weather", {"city": "Genève"})]
 ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"}
@@ -45,9 +46,10 @@ def reply_for(seen: Seen, server: ProviderServer) -> Reply:
     if path == "/reset":
         server.reset()
         return Reply([http({})])
-    if path.startswith("/no-list/") and path.endswith("/models"):
-        return Reply([http({"detail": "Not Found"}, 404)])
-    if "wrong" in f"{seen.headers.get('authorization')} {seen.headers.get('x-api-key')}":
+    refusal = re.fullmatch(r"/no-list/(\d+)/models", path)
+    if refusal:
+        return Reply([http({"detail": "no list here"}, int(refusal[1]))])
+    if any("wrong" in seen.headers.get(name, "") for name in KEY_HEADERS):
         return Reply([http({"error": {"message": "Invalid API key"}}, 401)])
     if path.endswith("/models"):
         return Reply([http({"object": "list", "data": [{"id": name} for name in MODELS]})])
@@ -82,7 +84,7 @@ def _status(talk: Chat | Messages, status: int, date: bool = False) -> Reply:
 
 
 def _echo_key(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
-    keys = {name: value for name, value in seen.headers.items() if name in ("authorization", "x-api-key", "api-key")}
+    keys = {name: value for name, value in seen.headers.items() if name in KEY_HEADERS}
     message = f"Incorrect API key provided: {' '.join(keys.values())}. " * 3
     return Reply([http({"error": {"message": message, "type": "authentication_error"}, "headers": keys}, 401)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -103,6 +104,8 @@ def from_exception(errand: Errand, error: BaseException, began: bool) -> BeastEr
     if ours is not None:
         ours.model, ours.endpoint = ours.model or errand.model or None, ours.endpoint or errand.target.endpoint
         return ours
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return _out_of_reach(errand, UpstreamTimeoutError, "did not take the connection in time", "")
     if isinstance(error, TimeoutError):
         return silent(errand, began)
     if isinstance(error, aiohttp.ClientConnectorDNSError | UnicodeError):
@@ -131,7 +134,9 @@ def silent(errand: Errand, began: bool) -> ProviderError:
         began: The reply had begun to come.
     """
     what = f"sent nothing {'more ' if began else ''}for {errand.timeout_s:g} s"
-    patience = f"A slow model needs more patience: upstream.timeout_s is {errand.timeout_s:g} (beast config)."
+    patience = (
+        f"A slow model needs more patience: upstream.timeout_s is {errand.timeout_s:g}. Change it: beast config edit"
+    )
     return _make(UpstreamTimeoutError, errand, what, tips=[_test(errand), patience])
 
 
@@ -144,7 +149,9 @@ def malformed(errand: Errand, message: str) -> ProviderError:
     """
     target = errand.target
     tips = [_test(errand), f"Is {target.base} an endpoint for {errand.protocol}? {_change_address(errand)}"]
-    if target.url.scheme == "http" and not target.on_this_machine:
+    if "cut off" in message:
+        tips = [_test(errand), f"Look at the log of the server at {target.address}: it, or a proxy before it, gave up."]
+    elif target.url.scheme == "http" and not target.on_this_machine:
         tips.append(f"If it speaks TLS: {errand.add_command('--base-url', 'https' + target.base[4:])}")
     text = f"{target.address} gave no proper {errand.protocol} reply{_for(errand)}. {message}"
     return MalformedReplyError(text, tips=tips, model=errand.model or None, endpoint=target.endpoint)
@@ -329,20 +336,28 @@ def _tls(errand: Errand, error: BaseException) -> ProviderError:
 def _unreachable(errand: Errand, error: OSError) -> ProviderError:
     target = errand.target
     if error.errno != errno.ECONNREFUSED:
-        reason = re.sub(r"\[Errno [^]]*\] ", "", error.strerror or "") or "no route"
-        tips = [f"Is {target.host} up, and in a network you can reach? Try: ping {target.host}", _test(errand)]
-        return _make(EndpointUnreachableError, errand, "can not be reached", Said(f"{reason}.", ""), tips=tips)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else "No route"
+        return _out_of_reach(errand, EndpointUnreachableError, "can not be reached", f"{reason}.")
     server = f" ({_SERVERS[target.port]})" if target.port in _SERVERS else ""
     where = "on this machine" if target.on_this_machine else f"on {target.host}"
+    tips = [
+        f"Start the model server {where}, port {target.port}{server}, then: {errand.test_command}",
+        f"Or correct its address: {errand.add_command('--base-url', 'URL')}",
+    ]
+    if target.on_this_machine:
+        tips.append("Find the servers that run here: beast models discover")
     return RefusedConnectionError(
         f"Nobody listens on {target.address}{_for(errand)}.",
-        tips=[
-            f"Start the model server {where}, port {target.port}{server}, then: {errand.test_command}",
-            f"Or correct its address: {errand.add_command('--base-url', 'URL')}",
-        ],
+        tips=tips,
         model=errand.model or None,
         endpoint=target.endpoint,
     )
+
+
+def _out_of_reach(errand: Errand, kind: type[ProviderError], what: str, why: str) -> ProviderError:
+    host = errand.target.host
+    tips = [f"Is {host} up, and in a network you can reach? Try: ping {host}", _test(errand)]
+    return _make(kind, errand, what, Said(why, ""), tips=tips)
 
 
 def _ours(error: BaseException | None) -> BeastError | None:

@@ -350,7 +350,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 
 
 def _present(raw: msgspec.Raw) -> bool:
-    return bool(raw) and raw != b"null"
+    return bytes(raw) not in (b"", b"null")
 
 
 def _count(tokens: int | None) -> int | None:

@@ -72,7 +72,8 @@ def target(base_url: str, path: str, query: str = "") -> Target:
         )
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     shown = f"{base.scheme}://{authority}"
-    return Target(url, shown + url.raw_path, shown + base.raw_path.rstrip("/"), host, port)
+    short = shown.removesuffix(f":{port}") if base.is_default_port() else shown
+    return Target(url, shown + url.raw_path, short + base.raw_path.rstrip("/"), host, port)
 
 
 class Errand:

@@ -23,7 +23,6 @@ OFF_LOOP_BYTES = 1 << 20
 _MAX_TARGETS = 1024
 _AFTER_THE_END_S = 0.02
 _ERROR_BODY_S = 2.0
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 
 T = TypeVar("T")
 
@@ -177,9 +176,10 @@ class Upstream:
         try:
             async with asyncio.timeout(errand.timeout_s) as silence:
                 reply = await self._http.request(
-                    method, errand.target.url, data=data, headers=headers, allow_redirects=False, timeout=_NO_TIMEOUT
+                    method, errand.target.url, data=data, headers=headers, allow_redirects=False
                 )
                 if not 200 <= reply.status < 300:
+                    silence.reschedule(None)
                     raise await self._refusal(errand, reply)
                 if reader is None or "json" in reply.headers.get("Content-Type", ""):
                     pieces: list[bytes] = []
