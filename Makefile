@@ -3,12 +3,12 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test check fix bench clean
+.PHONY: help demo run test test-long check fix bench clean
 BIN := .venv/bin
 export PYTHON
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.ready-demo ## Set everything up, ask a real model on this machine, show what the daemon does, and leave nothing running
 	@$(BIN)/beast demo
@@ -18,6 +18,9 @@ run: .venv/.ready-demo ## Run the daemon in this terminal, until Ctrl-C
 
 test: check ## Check the code, then run every test, with coverage
 	@$(BIN)/python -P bench/coverage.py
+
+test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under load
+	@$(BIN)/pytest -m long -s -q
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
 	@echo "Checking: format, lint, types, imports, documentation"

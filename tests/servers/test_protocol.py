@@ -202,6 +202,13 @@ def test_an_id_that_is_still_being_answered_is_refused(daemon: Daemon) -> None:
         assert "still being answered" in wire.send(ask, ask).line()["error"]["message"]
 
 
+def test_an_id_is_free_again_once_it_is_answered(daemon: Daemon) -> None:
+    with daemon.raw() as wire:
+        for number in range(200):
+            ask = rpc("chat", {"message": f"Question {number}", "model": "custom:ok"}, id="again")
+            assert "result" in wire.send(ask).line()
+
+
 def test_a_client_that_vanishes_stops_the_upstream_call(daemon: Daemon, upstream: ProviderServer) -> None:
     wire = daemon.raw().send(rpc("chat", {"message": "Bye", "model": "custom:hang", "cache": "off"}))
     until(lambda: upstream.stats()["active"] == 1)
