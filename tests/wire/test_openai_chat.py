@@ -201,6 +201,11 @@ class TestReplies:
         assert caught.value.status == status
         assert caught.value.body == raw
 
+    def test_an_error_that_can_not_be_read_is_one_all_the_same(self) -> None:
+        with pytest.raises(ErrorInReplyError) as caught:
+            decode(b'{"error": "\xff"}')
+        assert caught.value.status == 502
+
     def test_a_null_error_is_none(self) -> None:
         assert decode(reply({"content": "x"}, error=None)).text == "x"
 

@@ -194,7 +194,7 @@ def error_in_reply(raw: bytes) -> ErrorInReplyError:
     """
     try:
         error = msgspec.json.decode(raw).get("error")
-    except (ValueError, RecursionError, AttributeError):
+    except (ValueError, RecursionError):
         error = None
     detail = error if isinstance(error, dict) else {}
     for word in (detail.get("code"), detail.get("type")):
