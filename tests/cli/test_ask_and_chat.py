@@ -221,18 +221,15 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(daemon: FakeDaemon) -> None:
         terminal.see("> ")
         terminal.type("slow\n")
         terminal.see("thinking")
-        terminal.type("\x03")
-        terminal.see("stopped")
+        terminal.insist("\x03", "stopped")
         until(lambda: len(daemon.cancelled) == 1)
         terminal.see("> ")
         terminal.type("hello\n")
         terminal.see("You said: hello")
         terminal.see("miss")
         terminal.see("> ")
-        terminal.type("\x03")
-        terminal.see("Ctrl-D leaves")
-        terminal.type("\x04")
-        assert terminal.end() == 0
+        terminal.insist("\x03", "Ctrl-D leaves")
+        assert terminal.end_with("\x04") == 0
     assert "beast chat --session" in terminal.text
 
 
@@ -299,8 +296,7 @@ def test_ctrl_c_at_ask_ends_the_line_and_the_request(daemon: FakeDaemon) -> None
     daemon.on("chat", hang)
     with Terminal([*PROGRAM, "ask", "hello"], environ(daemon)) as terminal:
         terminal.see("thinking")
-        terminal.type("\x03")
-        assert terminal.end() == 130
+        assert terminal.end_with("\x03") == 130
     until(lambda: len(daemon.cancelled) == 1)
     assert "Traceback" not in terminal.text
 

@@ -42,7 +42,9 @@ def test_what_is_unknown_says_so_and_is_no_zero() -> None:
     ("ms", "text"),
     [
         (None, "unknown"),
-        (0.0, "0.0 ms"),
+        (0.0, "0 µs"),
+        (0.026, "26 µs"),
+        (0.0999, "0.1 ms"),
         (35.4, "35 ms"),
         (999.6, "1.00 s"),
         (59_990, "59.99 s"),

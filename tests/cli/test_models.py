@@ -339,8 +339,7 @@ def test_after_a_failed_test_the_wizard_offers_to_register_anyway(daemon: FakeDa
 def test_ctrl_c_leaves_the_wizard(daemon: FakeDaemon) -> None:
     with at_terminal(daemon, "openai:gpt-4o") as terminal:
         terminal.see("API key")
-        terminal.type("\x03")
-        assert terminal.end() == 130
+        assert terminal.end_with("\x03") == 130
     assert daemon.requests("models.add") == []
 
 
@@ -352,8 +351,7 @@ def test_a_discovery_that_fails_is_said_and_the_wizard_goes_on(daemon: FakeDaemo
     with at_terminal(daemon) as terminal:
         terminal.see("none found: no network")
         terminal.see("Which one [1]")
-        terminal.type("\x03")
-        assert terminal.end() == 130
+        assert terminal.end_with("\x03") == 130
 
 
 def test_the_key_is_in_no_process_list(daemon: FakeDaemon, beast: Beast, tmp_path: Path) -> None:

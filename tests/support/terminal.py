@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -66,12 +67,31 @@ class Terminal:
         """Types: a line feed is the enter key, character 3 is Ctrl-C, character 4 is Ctrl-D."""
         os.write(self._master, text.encode())
 
+    def insist(self, text: str, answer: str) -> None:
+        """Types again and again until the answer is shown: a key that comes just before a program waits can be lost."""
+        for _ in range(10):
+            self.type(text)
+            try:
+                return self.see(answer, 2.0)
+            except AssertionError:
+                continue
+        raise AssertionError(f"{answer!r} was not shown in: {self.text!r}")
+
+    def end_with(self, text: str) -> int:
+        """Types again and again until the program has ended; returns its exit code."""
+        for _ in range(10):
+            with contextlib.suppress(OSError):  # it has ended
+                self.type(text)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.end(2.0)
+        raise AssertionError(f"it did not end: {self.text!r}")
+
     def end(self, limit_s: float = 20.0) -> int:
         """Waits for the program's end and returns its exit code."""
         deadline_s = time.monotonic() + limit_s
         while self._read(deadline_s - time.monotonic()):
             pass
-        return self.process.wait(limit_s)
+        return self.process.wait(max(0.1, deadline_s - time.monotonic()))
 
     def _read(self, limit_s: float) -> bool:
         if limit_s <= 0 or not select.select([self._master], [], [], limit_s)[0]:

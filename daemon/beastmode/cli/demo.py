@@ -85,9 +85,7 @@ class Demo:
         self._sum_up(asked, again)
         self._tell("Stop the daemon.")
         self._beast("stop")
-        self._screen.note(
-            f"done in {figures.duration((time.monotonic() - self._began_s) * 1000)}; nothing is left running"
-        )
+        self._say(f"done in {figures.duration((time.monotonic() - self._began_s) * 1000)}; nothing is left running")
 
     def _break(self) -> None:
         with socket.socket() as nobody:
@@ -98,13 +96,13 @@ class Demo:
             self._beast("ask", "hello", "-m", "custom:broken", fails_with=_UPSTREAM_FAILED)
         failed = self._last_row(outcome="failure")
         if failed["latency_ms"] >= REFUSED_MAX_MS:
-            self._screen.note(f"(this machine is busy: the error took {figures.duration(failed['latency_ms'])})")
+            self._say(f"(this machine is busy: the error took {figures.duration(failed['latency_ms'])})")
         else:
-            self._screen.note(f"the error and its tip were there after {figures.duration(failed['latency_ms'])}")
+            self._say(f"the error and its tip were there after {figures.duration(failed['latency_ms'])}")
 
     def _sum_up(self, asked: dict[str, Any], again: dict[str, Any]) -> None:
         """What was spent and saved, from the daemon's own figures."""
-        self._tell("What was spent, and what the cache saved.")
+        self._tell("What was spent, and what the cache saved; in short:")
         self._show("rpc", "metrics.get", '{"window": "1h"}')
         with Client(self._paths.rpc_socket) as client:
             found = client.call("metrics.get", {"window": "1h"})
@@ -120,13 +118,18 @@ class Demo:
 
     def _tell(self, text: str) -> None:
         self._step += 1
-        self._screen.note(f"\n{self._step}. {text}")
+        self._say(f"\n{self._step}. {text}")
+
+    def _say(self, text: str) -> None:
+        if self._screen.as_json:
+            self._screen.note(text)
+        else:
+            self._screen.say(text)
+            self._screen.flush()
 
     def _show(self, *words: str) -> None:
-        self._screen.flush()
         shown = [f'"{word}"' if " " in word and '"' not in word else shlex.quote(word) for word in words]
-        command = self._screen.paint(f"$ beast {' '.join(shown)}", "bold", error=True)
-        print(command, file=sys.stderr, flush=True)
+        self._say(self._screen.paint(f"$ beast {' '.join(shown)}", "bold", error=self._screen.as_json))
 
     def _beast(self, *words: str, fails_with: int = 0) -> None:
         """Shows a command, and runs it."""

@@ -12,9 +12,11 @@ _MAX_PLACES = 12
 
 
 def duration(ms: float | None) -> str:
-    """Milliseconds as `0.4 ms`, `35 ms`, `1.24 s`, `3 min 5 s`."""
+    """Milliseconds as `26 µs`, `0.4 ms`, `35 ms`, `1.24 s`, `3 min 5 s`."""
     if ms is None:
         return "unknown"
+    if ms < 0.0995:
+        return f"{ms * 1000:.0f} µs"
     if ms < 10:
         return f"{ms:.1f} ms"
     if ms < 999.5:
