@@ -25,19 +25,21 @@ class Anthropic(Provider):
 
     async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
         """Posts the request to `/v1/messages`."""
-        errand = self._errand(call.deployment, "/messages", call.key, call.timeout_s)
+        path = f"{_root(call.deployment)}/messages"
+        errand = self._upstream.errand(call.deployment, path, call.key, call.timeout_s, PROTOCOL, request=call.request)
         body = await encoded(encode, call.request, call.deployment.upstream_model, on_delta is not None)
         reader = MessageStream(on_delta) if on_delta is not None else None
         return await self._upstream.complete(errand, _headers(errand), body, decode, reader)
 
     async def models(self, deployment: Deployment, key: str | None, timeout_s: float) -> list[str]:
         """Gets `/v1/models`."""
-        errand = self._errand(deployment, "/models", key, timeout_s, "limit=1000")
+        path = f"{_root(deployment)}/models"
+        errand = self._upstream.errand(deployment, path, key, timeout_s, PROTOCOL, query="limit=1000")
         return await self._upstream.models(errand, _headers(errand))
 
-    def _errand(self, deployment: Deployment, path: str, key: str | None, timeout_s: float, query: str = "") -> Errand:
-        prefix = "" if deployment.base_url.rstrip("/").endswith("/v1") else "/v1"
-        return self._upstream.errand(deployment, prefix + path, key, timeout_s, PROTOCOL, query)
+
+def _root(deployment: Deployment) -> str:
+    return "" if deployment.base_url.rstrip("/").endswith("/v1") else "/v1"
 
 
 def _headers(errand: Errand) -> dict[str, str]:

@@ -30,7 +30,7 @@ class OpenAICompatible(Provider):
 
     async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
         """Posts the request to `BASE_URL/chat/completions`."""
-        errand = self._errand(call.deployment, "/chat/completions", call.key, call.timeout_s)
+        errand = self._errand(call.deployment, "/chat/completions", call.key, call.timeout_s, call.request)
         try:
             return await self._complete(errand, call, on_delta, errand.target.endpoint not in self._no_usage_in_stream)
         except BadRequestError as error:
@@ -49,8 +49,10 @@ class OpenAICompatible(Provider):
         """Adapts a request to what these endpoints take; here it goes as it is."""
         return request
 
-    def _errand(self, deployment: Deployment, path: str, key: str | None, timeout_s: float) -> Errand:
-        return self._upstream.errand(deployment, path, key, timeout_s, PROTOCOL)
+    def _errand(
+        self, deployment: Deployment, path: str, key: str | None, timeout_s: float, request: Request | None = None
+    ) -> Errand:
+        return self._upstream.errand(deployment, path, key, timeout_s, PROTOCOL, request=request)
 
     async def _complete(self, errand: Errand, call: Call, on_delta: OnDelta | None, usage: bool) -> Completion:
         stream = on_delta is not None

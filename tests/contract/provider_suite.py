@@ -199,6 +199,14 @@ class HttpProviderContract(ProviderContract):
         if re.fullmatch(r"e\d+", behaviour):
             assert error.status == int(behaviour[1:])
 
+    async def test_an_upstream_that_repeats_the_prompt_does_not_bring_it_into_the_error(
+        self, started: Provider, base_url: str
+    ) -> None:
+        prompt = "My patient Wilhelmina Sacher, born in 1952, asks for her results."
+        error = await self.fails(started, self.call(self.deployment(base_url, "echo-prompt"), prompt), streamed=False)
+        assert "Wilhelmina" not in error.message
+        assert "Rejected by the policy" in error.message
+
     async def test_the_upstreams_own_words_are_shown(self, started: Provider, base_url: str) -> None:
         error = await self.fails(started, self.call(self.deployment(base_url, "e503")), streamed=False)
         assert "this is a test error 503" in error.message

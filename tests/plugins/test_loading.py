@@ -19,7 +19,6 @@ from beastmode.core.plugin_loader import Plugins, load_plugins
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
 from beastmode.core.types import Completion, Deployment
 
-
 HOOK = "from beastmode.core.plugins import hookimpl\n@hookimpl\n"
 
 

@@ -89,6 +89,11 @@ def _echo_key(seen: Seen, server: ProviderServer, talk: Chat | Messages, number:
     return Reply([http({"error": {"message": message, "type": "authentication_error"}, "headers": keys}, 401)])
 
 
+def _echo_prompt(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+    text = last_user_text(talk.body.get("messages", []))
+    return Reply([http(talk.error(f"Rejected by the policy: {text!r} is not wanted", "invalid_request_error"), 400)])
+
+
 def _cut(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
     raw = b"".join(talk.answer())
     return Reply([raw[: len(raw) * 2 // 3]], close=True)
@@ -128,6 +133,7 @@ SPECIAL = {
     "drip": _drip,
     "cut": _cut,
     "echo-key": _echo_key,
+    "echo-prompt": _echo_prompt,
     "redirect": _redirect,
     "huge": _huge,
     "no-stream-options": _no_stream_options,

@@ -34,6 +34,7 @@ e401 e403 e404 e400 e402 e405 e413 e422 e500 e503 e529   that status, with an er
 e429 e429-date      429 with Retry-After in seconds, or as a date
 too-long            400, the prompt does not fit
 echo-key            401 whose body repeats every header that carries a key
+echo-prompt         400 whose body repeats the last user text
 garbage             200 with a body that is not JSON
 bad-sse             a stream whose events are not JSON
 error-mid           a stream that turns into an error object

@@ -131,3 +131,42 @@ def test_what_looks_like_another_key_is_hidden(text: str) -> None:
 )
 def test_other_words_stay(text: str) -> None:
     assert redact(text, KEY) == text
+
+
+PROMPT = "Dear doctor,\nI am Wilhelmina Sacher and I would like to know my results of last week."
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (f"Bad content: {PROMPT!r}!", "Bad content: 'Dear doctor,\\n[prompt]'!"),
+        ("Bad content: I am Wilhelmina Sacher and I would", "Bad content:[prompt]"),
+        (f"{PROMPT} - refused", "[prompt] - refused"),
+        ("Your prompt was refused by the content policy.", "Your prompt was refused by the content policy."),
+    ],
+)
+def test_what_the_upstream_repeats_of_the_prompt_is_hidden(message: str, shown: str) -> None:
+    assert presentable(message, None, [PROMPT]) == shown
+
+
+@pytest.mark.parametrize(("sent", "shown"), [("hi", "no hi here"), ("no hi here", "[prompt]"), ("", "no hi here")])
+def test_a_short_prompt_is_hidden_where_it_can_be_told_from_other_words(sent: str, shown: str) -> None:
+    assert presentable("no hi here", None, [sent]) == shown
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(min_size=24, max_size=200), st.text(max_size=50))
+def test_no_twenty_four_characters_of_any_prompt_come_through(prompt: str, around: str) -> None:
+    line = " ".join("".join(char if char.isprintable() else " " for char in prompt).split())
+    shown = presentable(f"{around} {prompt} {around}", None, [line])
+    assert len(shown) <= MESSAGE_CHARACTERS
+    parts = [shown[i : i + 24] for i in range(len(shown) - 23)]
+    assert not any(part in line for part in parts if "[" not in part)
+
+
+def test_phrases_are_looked_for_where_nothing_of_the_prompt_is_hidden() -> None:
+    words = said(
+        b'{"error": {"message": "prompt is too long, my friend", "type": "T"}}', None, ["prompt is too long, my"]
+    )
+    assert words.message == "[prompt] friend"
+    assert words.searched == "t prompt is too long, my friend"

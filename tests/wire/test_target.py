@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beastmode.core.errors import AuthenticationError, RefusedEndpointError
+from beastmode.core.types import Message, Request
 from beastmode.wire.target import Errand, target
 
 
@@ -83,3 +84,11 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
         errand.header_key()
     assert key not in f"{caught.value} {caught.value.data()}"
     assert "--key-stdin" in caught.value.tips[0]
+
+
+def test_the_texts_of_a_prompt_are_those_of_every_message() -> None:
+    parts = [{"type": "text", "text": "b"}, {"type": "image_url"}, {"type": "text", "text": 5}]
+    messages = [Message(role="system", content="a"), Message(role="user", content=parts), Message(role="assistant")]
+    request = Request(model="m", messages=messages)
+    errand = Errand(target("http://h:1/v1", "/x"), "m", None, 5.0, "Some Protocol", request)
+    assert list(errand.prompt_texts()) == ["a", "b"]

@@ -41,7 +41,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _NO_CREDIT = re.compile(r"insufficient_quota|credit balance|insufficient balance|billing", re.IGNORECASE)
-_NOTHING = Said("", "")
+_NOTHING = Said("", "", "")
 _SERVERS = {
     11434: "Ollama: `ollama serve`",
     1234: "LM Studio: `lms server start`",
@@ -76,8 +76,8 @@ def from_status(errand: Errand, status: int, headers: Mapping[str, str], body: b
     """
     if 300 <= status < 400:
         return _redirected(errand, status, headers.get("Location", ""))
-    words = said(body, errand.key)
-    if _TOO_LONG.search(words.code) or (status != 429 and _TOO_LONG.search(words.message)):
+    words = said(body, errand.key, errand.prompt_texts())
+    if _TOO_LONG.search(words.code) or (status != 429 and _TOO_LONG.search(words.searched)):
         return _too_long(errand, status, words)
     if status in (401, 403):
         return _authentication(errand, status, words)
@@ -251,7 +251,7 @@ def _authentication(errand: Errand, status: int, words: Said) -> ProviderError:
 
 def _not_found(errand: Errand, words: Said) -> ProviderError:
     target = errand.target
-    if "model" in f"{words.message} {words.code}".lower():
+    if "model" in words.searched.lower():
         tips = [f"List the models it knows: {errand.test_command}"]
         if target.port == 11434:
             tips.append("Fetch it there: ollama pull NAME")
@@ -261,7 +261,7 @@ def _not_found(errand: Errand, words: Said) -> ProviderError:
 
 
 def _rate_limited(errand: Errand, words: Said, wait_s: float | None) -> ProviderError:
-    if _NO_CREDIT.search(f"{words.message} {words.code}"):
+    if _NO_CREDIT.search(words.searched):
         tips = [f"The account at {errand.target.host} has no credit left: look at its billing page."]
     else:
         wait = f"Wait {wait_s:g} s" if wait_s is not None else "Wait a moment"
@@ -281,7 +281,7 @@ def _failed(errand: Errand, status: int, words: Said, wait_s: float | None) -> P
 
 def _bad_request(errand: Errand, status: int, words: Said) -> ProviderError:
     tips = [f"The server's own words say which part of the request {errand.target.host} does not take."]
-    if _NO_CREDIT.search(f"{words.message} {words.code}") or status == 402:
+    if _NO_CREDIT.search(words.searched) or status == 402:
         tips = [f"The account at {errand.target.host} has no credit left: look at its billing page."]
     elif status == 405:
         tips = [f"Is the base URL right? {_change_address(errand)}"]
@@ -322,7 +322,7 @@ def _no_address(errand: Errand) -> ProviderError:
 def _tls(errand: Errand, error: BaseException) -> ProviderError:
     inner = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
     reason = getattr(inner, "verify_message", None) or getattr(inner, "reason", None) or "the handshake failed"
-    words = Said(str(reason).replace("_", " ").lower() + ".", "")
+    words = Said(str(reason).replace("_", " ").lower() + ".", "", "")
     if isinstance(inner, ssl.SSLCertVerificationError):
         what = "has a certificate that can not be verified"
         tips = ["A company's own authority: SSL_CERT_FILE=/path/to/ca.pem beast restart", _test(errand)]
@@ -357,7 +357,7 @@ def _unreachable(errand: Errand, error: OSError) -> ProviderError:
 def _out_of_reach(errand: Errand, kind: type[ProviderError], what: str, why: str) -> ProviderError:
     host = errand.target.host
     tips = [f"Is {host} up, and in a network you can reach? Try: ping {host}", _test(errand)]
-    return _make(kind, errand, what, Said(why, ""), tips=tips)
+    return _make(kind, errand, what, Said(why, "", ""), tips=tips)
 
 
 def _ours(error: BaseException | None) -> BeastError | None:

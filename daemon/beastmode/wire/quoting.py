@@ -1,10 +1,11 @@
-"""What of an upstream's own words may be shown: its message, without the key, without control characters, cut short."""
+"""What of an upstream's own words may be shown: its message, without key, prompt or control characters, cut short."""
 
 from __future__ import annotations
 
 import base64
 import html
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, NamedTuple
 from urllib.parse import quote as percent_encode
@@ -15,6 +16,8 @@ MESSAGE_CHARACTERS = 300
 _LOOKED_AT_CHARACTERS = 4000
 _GRAM = 8  # so many characters of a key in a row are taken for the key
 _HIDDEN = "[key]"
+_HIDDEN_PROMPT = "[prompt]"
+_PROMPT_WINDOW = 16  # so many characters of a prompt, at every eighth place of a message, are taken for the prompt
 _BEARER = re.compile(r"(?i)\b(bearer)\s+(?=\S*\d)[\w.~+/=-]{8,}")
 _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza)(?=[-_A-Za-z]*\d)[-_A-Za-z0-9]{16,}")
 _TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
@@ -26,27 +29,32 @@ class Said(NamedTuple):
     Attributes:
         message: Its message, safe to show; empty where it said nothing.
         code: Its machine-readable code or type, in lower case; empty where there is none.
+        searched: Message and code with nothing of the prompt hidden: to look for phrases in, never to show.
     """
 
     message: str
     code: str
+    searched: str
 
 
-def said(body: bytes, key: str | None) -> Said:
+def said(body: bytes, key: str | None, sent: Iterable[str] = ()) -> Said:
     """Reads an error body of any of the usual shapes.
 
     Args:
         body: The body, at most some 64 kB of it.
         key: The key that was sent and must not come back.
+        sent: The texts of the prompt, which must not come back either.
     """
     try:
         reply = msgspec.json.decode(body)
     except (ValueError, RecursionError):
         text = body.decode("utf-8", "replace")
         title = _TITLE.search(text)
-        return Said(presentable(title[1] if title else text, key), "")
-    message, code = _parts(reply)
-    return Said(presentable(message, key), redact(code, key).lower())
+        message, code = title[1] if title else text, ""
+    else:
+        message, code = _parts(reply)
+    code = redact(code, key).lower()
+    return Said(presentable(message, key, sent), code, f"{code} {message[:_LOOKED_AT_CHARACTERS]}")
 
 
 def _parts(reply: Any) -> tuple[str, str]:
@@ -65,19 +73,48 @@ def _parts(reply: Any) -> tuple[str, str]:
     return message, " ".join(value for value in codes if isinstance(value, str) and value)
 
 
-def presentable(text: str, key: str | None) -> str:
+def presentable(text: str, key: str | None, sent: Iterable[str] = ()) -> str:
     """Makes an upstream's text fit for an error message.
 
     Args:
         text: Any text.
         key: The key to hide in it.
+        sent: The texts of the prompt, to hide as well.
 
     Returns:
         One line of at most `MESSAGE_CHARACTERS` characters, all of them printable.
     """
-    printable = "".join(char if char.isprintable() else " " for char in text[:_LOOKED_AT_CHARACTERS])
-    line = redact(" ".join(printable.split()), key)
-    return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
+    line = redact(_one_line(text[:_LOOKED_AT_CHARACTERS]), key)
+    if len(line) > MESSAGE_CHARACTERS:
+        line = line[: MESSAGE_CHARACTERS - 1] + "…"
+    for one in sent:
+        line = _without_prompt(line, one)
+    return line[:MESSAGE_CHARACTERS]
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _without_prompt(line: str, text: str) -> str:
+    """Hides every run of some 24 characters or more that stands in a text of the prompt."""
+    plain = text if text.isprintable() else " ".join(text.split())
+    size = min(_PROMPT_WINDOW, len(plain))
+    if size < _PROMPT_WINDOW // 2:
+        return line  # a word or two: it can not be told from the upstream's own
+    start = 0
+    while start <= len(line) - size:
+        if line[start : start + size] not in plain:
+            start += 1 if size < _PROMPT_WINDOW else _PROMPT_WINDOW // 2
+            continue
+        end = start + size
+        while start > 0 and line[start - 1 : end] in plain:
+            start -= 1
+        while end < len(line) and line[start : end + 1] in plain:
+            end += 1
+        line = line[:start] + _HIDDEN_PROMPT + line[end:]
+        start += len(_HIDDEN_PROMPT)
+    return line
 
 
 def redact(text: str, key: str | None) -> str:

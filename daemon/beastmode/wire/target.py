@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 
 import msgspec
 from yarl import URL
 
 from beastmode.core.errors import AuthenticationError, RefusedEndpointError
+from beastmode.core.types import Request
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -85,16 +87,36 @@ class Errand:
         key: The key that is sent; shown by nothing, this object's repr included.
         timeout_s: Longest silence.
         protocol: Name of the wire format that is expected there.
+        request: What is asked; an error shows nothing of its messages.
     """
 
-    __slots__ = ("key", "model", "protocol", "target", "timeout_s")
+    __slots__ = ("key", "model", "protocol", "request", "target", "timeout_s")
 
-    def __init__(self, target: Target, model: str, key: str | None, timeout_s: float, protocol: str) -> None:
+    def __init__(
+        self,
+        target: Target,
+        model: str,
+        key: str | None,
+        timeout_s: float,
+        protocol: str,
+        request: Request | None = None,
+    ) -> None:
         self.target = target
         self.model = model
         self.key = key
         self.timeout_s = timeout_s
         self.protocol = protocol
+        self.request = request
+
+    def prompt_texts(self) -> Iterator[str]:
+        """Every text that is sent as part of the prompt."""
+        for message in self.request.messages if self.request is not None else ():
+            if isinstance(message.content, str):
+                yield message.content
+            for part in message.content if isinstance(message.content, list) else ():
+                text = part.get("text")
+                if isinstance(text, str):
+                    yield text
 
     def add_command(self, *flags: str) -> str:
         """The command that registers this model anew.

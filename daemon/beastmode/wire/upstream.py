@@ -77,7 +77,15 @@ class Upstream:
         self._targets: dict[tuple[str, str], Target] = {}
 
     def errand(
-        self, deployment: Deployment, path: str, key: str | None, timeout_s: float, protocol: str, query: str = ""
+        self,
+        deployment: Deployment,
+        path: str,
+        key: str | None,
+        timeout_s: float,
+        protocol: str,
+        *,
+        request: Request | None = None,
+        query: str = "",
     ) -> Errand:
         """Prepares a call of a deployment.
 
@@ -87,6 +95,7 @@ class Upstream:
             key: The key that will be sent.
             timeout_s: Longest silence.
             protocol: Name of the wire format, for errors.
+            request: What is asked; an error shows nothing of its messages.
             query: Sent along where the base URL has none of its own.
 
         Raises:
@@ -97,7 +106,7 @@ class Upstream:
             if len(self._targets) >= _MAX_TARGETS:
                 self._targets.clear()
             place = self._targets[deployment.base_url, path] = target(deployment.base_url, path, query)
-        return Errand(place, deployment.model, key, timeout_s, protocol)
+        return Errand(place, deployment.model, key, timeout_s, protocol, request)
 
     async def complete(
         self,
