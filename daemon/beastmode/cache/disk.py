@@ -11,8 +11,9 @@ import lmdb
 import msgspec
 
 from beastmode.cache.disk_keeper import Keeper, is_passing
+from beastmode.cache.disk_map import AwayError
 from beastmode.cache.disk_reader import Reader
-from beastmode.cache.disk_store import AwayError, Store
+from beastmode.cache.disk_store import Store
 from beastmode.cache.disk_tables import CLEAR, checked_operation, put_operation, remove_operation, touch_operation
 from beastmode.cache.disk_waiting import Waiting
 from beastmode.cache.presence import Census
@@ -136,7 +137,10 @@ class DiskTier:
     @property
     def problem(self) -> str | None:
         """What is wrong, in sentences, or None; heals by itself where the disk does."""
-        said = [self._off, self._keeper.problem, self._journal.problem if self._keeper.ready else None]
+        journal = self._journal.problem
+        if journal and AwayError.__name__ in journal:  # it waits for a check, which is no problem of its own
+            journal = None
+        said = [self._off, self._keeper.problem, journal]
         return " ".join(one for one in said if one) or None
 
     def stats(self) -> DiskStats:
@@ -270,7 +274,7 @@ class DiskTier:
             self._touched_since_s = now_s
         if key not in self._touched:
             self._touched.add(key)
-            self._do(touch_operation(key, now_s))
+            self._do(touch_operation(key))
 
     def _do(self, operation: bytes) -> None:
         if self._walker is not None:
@@ -306,7 +310,8 @@ class DiskTier:
             except AwayError:
                 wait_s = AGAIN_S
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._walk_due.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._walk_due.wait()
 
     async def _keys(self, after: bytes, limit: int) -> list[tuple[bytes, float]]:
         return await self._reader.read(self._store.keys, after, limit)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import lmdb
 
+from beastmode.cache import disk_tables
 from beastmode.cache.disk_check import Mark, UncheckedError, check_in_child, fingerprint
 from beastmode.cache.disk_store import Store
-from beastmode.cache.disk_tables import SCHEMA, NewerSchemaError, refuse_newer
+from beastmode.cache.disk_tables import NewerSchemaError, refuse_newer
 from beastmode.core.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -91,13 +92,13 @@ class Keeper:
         self.away_since_s = self._clock.mono_s()
         said = self._mark.read()
         schema = said.get("schema") if said else None
-        refuse_newer(schema if isinstance(schema, int) else SCHEMA, self._store.folder)
+        refuse_newer(schema if isinstance(schema, int) else 0, self._store.folder)
         found = fingerprint(self._store.folder)
         if found is None or not found[1]:
             if said is not None:
                 self.note(f"The cache file in {self._store.folder} was gone or empty; a new one is in use.")
             self._try(self._open)
-        elif self._mark.vouches_for(found):
+        elif self._mark.vouches_for(found) and not self._store.oversized:
             self._try(self._open)
         if not self.ready:
             self._begin_check()
@@ -120,7 +121,7 @@ class Keeper:
             self._thread.join()
         left = self._store.close()
         if was_ready and left is not None:
-            self._mark.write(SCHEMA, left)
+            self._mark.write(disk_tables.SCHEMA, left)
 
     def _begin_check(self) -> None:
         self._thread = threading.Thread(target=self._run, name="cache-check", daemon=True)
@@ -171,14 +172,14 @@ class Keeper:
 
     def _open(self, checked: bool = False) -> None:
         self._store.open()
-        self._mark.write(SCHEMA, None)
+        self._mark.write(disk_tables.SCHEMA, None)
         with self._guard:
             if self._stop.is_set():
                 return
             self.ready = True
         if checked:
             self._false_alarms += 1
-            self._store.watch = self._false_alarms <= FALSE_ALARMS_MAX
+            self._store.map.watch = self._false_alarms <= FALSE_ALARMS_MAX
         self._on_ready()
 
     def _move_aside(self, wrong: str) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import lmdb
 
 from beastmode.cache.disk_keeper import Keeper
-from beastmode.cache.disk_store import AwayError
+from beastmode.cache.disk_map import AwayError
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class Reader:
             if left_s <= 0:
                 raise AwayError("the store is being checked")
             try:
-                await asyncio.wait_for(self._opened.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await self._opened.wait()
             except TimeoutError:
                 raise AwayError("the store is being checked") from None

@@ -1,35 +1,31 @@
-"""The LMDB file of L2: opening, reading, transactions, and a map that grows within bounds. Blocks; used in threads."""
+"""The store of L2: operations in durable transactions, records out again, and a size it keeps. Used in threads."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import lmdb
 
-from beastmode.cache.disk_check import Fingerprint, fingerprint
+from beastmode.cache.disk_check import DATA, Fingerprint
+from beastmode.cache.disk_map import Map
 from beastmode.cache.disk_tables import Tables
 
-LOCK = "lock.mdb"
 MAP_MIN_BYTES = 1 << 20
 SPARE_BYTES = 8 << 20
 BATCH_SHARE = 16
+EVICTION_BYTES = 1 << 20
 ROOM_ATTEMPTS = 6
 
 Work = Callable[["lmdb.Transaction[bytes]"], int]
 """What happens inside a transaction; returns how many entries were evicted."""
 
 
-class AwayError(Exception):
-    """The store is not open, or is not the file it was: nothing was read or written."""
-
-
 class Store:
-    """One LMDB environment. One thread reads, one writes, any may open and close. It is never open across a fork.
+    """Records by key. One thread reads, one writes, any may open and close.
 
     Args:
         folder: Where its files are.
@@ -37,7 +33,7 @@ class Store:
         wall_s: The wall clock.
 
     Attributes:
-        watch: Whether a change of the file by someone else is looked for.
+        map: Its environment.
         entries: How many there are.
         bytes: Size of the pages in use.
         evictions: Entries that made room for others.
@@ -45,22 +41,21 @@ class Store:
 
     def __init__(self, folder: Path, max_bytes: int, wall_s: Callable[[], float]) -> None:
         self.folder = folder
-        self.watch = True
+        self.map = Map(folder)
         self.entries = 0
         self.bytes = 0
         self.evictions = 0
         self._wall_s = wall_s
-        self._map_bytes = _whole_pages(max(max_bytes, MAP_MIN_BYTES))
-        self._map_max_bytes = _whole_pages(self._map_bytes + max(self._map_bytes // 8, SPARE_BYTES))
-        self._keep_bytes = (
-            self._map_bytes - self._map_bytes // 8
-        )  # pages that a commit frees are free two commits later
-        self._batch_bytes = self._map_bytes // BATCH_SHARE
-        self._env: lmdb.Environment | None = None
+        self._size_bytes = _whole_pages(max(max_bytes, MAP_MIN_BYTES))
+        self._file_max_bytes = _whole_pages(self._size_bytes + max(self._size_bytes // 8, SPARE_BYTES))
+        self._keep_bytes = self._size_bytes - self._size_bytes // 8  # what a commit frees is free two commits later
+        self._batch_bytes = self._size_bytes // BATCH_SHARE
         self._writing = threading.Lock()
-        self._mapping = threading.Lock()  # held while the map is read, and while it is moved or taken away
-        self._left: Fingerprint | None = None
-        self._lock_bytes = 0
+
+    @property
+    def oversized(self) -> bool:
+        """The file is larger than it may be, because it was allowed more in an earlier run; opening takes a while."""
+        return self.map.file_bytes > self._file_max_bytes
 
     def open(self) -> None:
         """Opens the files, or makes them.
@@ -70,23 +65,37 @@ class Store:
             lmdb.Error: They are no store, or the system refuses.
             OSError: The folder can not be made.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._writing, self._mapping:
-            env = lmdb.open(
-                str(self.folder), map_size=self._map_bytes, max_dbs=8, mode=0o600, readahead=False, lib_version=0
-            )
+        with self._writing:
+            self._tables = self.map.open(self._size_bytes, self._prepare)
             try:
-                env.reader_check()
-                with env.begin(write=True) as txn:
-                    self._tables = Tables(env, txn)
-                    self._tables.upgrade(txn, self.folder)
-                    self.entries, self.bytes = self._tables.count(txn), self._tables.size_bytes(txn)
-                self._lock_bytes = (self.folder / LOCK).stat().st_size
+                if self.oversized:
+                    self._shrink()
             except BaseException:
-                env.close()
+                self.map.close()
                 raise
-            self._env = env
-            self._left = fingerprint(self.folder)
+
+    def _prepare(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> Tables:
+        tables = Tables(env, txn)
+        tables.upgrade(txn, self.folder)
+        self.entries, self.bytes = tables.count(txn), tables.size_bytes(txn)
+        return tables
+
+    def _shrink(self) -> None:
+        """Evicts what no longer fits and gives the room back to the disk, where there is room to do so."""
+        while self.bytes > self._keep_bytes:
+            self._transact(partial(self._evict, keep_bytes=max(self._keep_bytes, self.bytes - EVICTION_BYTES)))
+        fresh = self.folder.with_name(self.folder.name + ".compact")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        try:
+            self.map.copy_to(fresh)
+        except lmdb.Error:  # it stays as large as it is
+            shutil.rmtree(fresh, ignore_errors=True)
+            return
+        self.map.close()
+        (fresh / DATA).replace(self.folder / DATA)
+        fresh.rmdir()
+        self._tables = self.map.open(self._size_bytes, self._prepare)
 
     def close(self) -> Fingerprint | None:
         """Closes the files; harmless when they are closed.
@@ -94,14 +103,8 @@ class Store:
         Returns:
             How the data file was left; None where it is not as this process wrote it.
         """
-        with self._writing, self._mapping:
-            env, self._env = self._env, None
-            if env is None:
-                return None
-            self._mend_lock()
-            env.close()
-            found = fingerprint(self.folder)
-            return found if found == self._left else None
+        with self._writing:
+            return self.map.close()
 
     def get(self, key: bytes) -> bytes | None:
         """Reads a record.
@@ -113,7 +116,7 @@ class Store:
             AwayError: The store is closed, or its file was changed by somebody else.
             lmdb.Error: The store is damaged.
         """
-        with self._reading() as txn:
+        with self.map.reading() as txn:
             return txn.get(key, db=self._tables.entries)
 
     def keys(self, after: bytes, limit: int) -> list[tuple[bytes, float]]:
@@ -127,7 +130,7 @@ class Store:
             AwayError: As `get`.
             lmdb.Error: As `get`.
         """
-        with self._reading() as txn:
+        with self.map.reading() as txn:
             return self._tables.keys(txn, after, limit)
 
     def records(self, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -141,7 +144,7 @@ class Store:
             AwayError: As `get`.
             lmdb.Error: As `get`.
         """
-        with self._reading() as txn:
+        with self.map.reading() as txn:
             return self._tables.records(txn, after, limit)
 
     def apply(self, operations: Iterable[bytes]) -> None:
@@ -162,7 +165,10 @@ class Store:
         now_s = self._wall_s()
         for operation in batch:
             self._tables.apply(txn, operation, now_s)
-        return self._tables.evict(txn, self._keep_bytes)
+        return self._evict(txn, self._keep_bytes)
+
+    def _evict(self, txn: lmdb.Transaction[bytes], keep_bytes: int) -> int:
+        return self._tables.evict(txn, keep_bytes)
 
     def _transact(self, work: Work) -> None:
         """Runs one durable transaction, and makes room for it where the map is full."""
@@ -175,56 +181,27 @@ class Store:
                     raise
                 self._make_room(grow=attempt % 2 == 1)
             except lmdb.MapResizedError:
-                self._remap(0)
+                self.map.resize(0)
 
     def _commit(self, work: Work) -> None:
-        env = self._untouched()
-        self._left = None
-        try:
-            with env.begin(write=True) as txn:
-                evicted = work(txn)
-                entries, size_bytes = self._tables.count(txn), self._tables.size_bytes(txn)
-        finally:
-            self._left = fingerprint(self.folder)
-        self.entries, self.bytes = entries, size_bytes
+        def counted(txn: lmdb.Transaction[bytes]) -> tuple[int, int, int]:
+            return work(txn), self._tables.count(txn), self._tables.size_bytes(txn)
+
+        evicted, self.entries, self.bytes = self.map.commit(counted)
         self.evictions += evicted
 
     def _make_room(self, grow: bool) -> None:
+        """Evicts a little more, or lets the map grow where there is nothing to evict, or not even room to do it."""
         if not grow:
             try:
-                self._commit(lambda txn: self._tables.evict(txn, self.bytes - self._batch_bytes))
+                self._commit(partial(self._evict, keep_bytes=self.bytes - self._batch_bytes))
                 return
-            except lmdb.MapFullError:  # even taking away needs a page or two
+            except lmdb.MapFullError:
                 pass
-        larger_bytes = min(self._map_bytes + self._batch_bytes + MAP_MIN_BYTES, self._map_max_bytes)
-        if larger_bytes > self._map_bytes:
-            self._remap(larger_bytes)
-
-    def _remap(self, map_bytes: int) -> None:
-        assert self._env is not None
-        with self._mapping:
-            self._env.set_mapsize(map_bytes)
-            self._map_bytes = self._env.info()["map_size"]
-
-    @contextmanager
-    def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
-        with self._mapping, self._untouched().begin() as txn:
-            yield txn
-
-    def _untouched(self) -> lmdb.Environment:
-        """The environment, where its file is the one that this process wrote last."""
-        env, left = self._env, self._left
-        if env is None:
-            raise AwayError("the store is closed")
-        if self.watch and left is not None and fingerprint(self.folder) != left and self._left is left:
-            raise AwayError("somebody else changed the store's file")
-        return env
-
-    def _mend_lock(self) -> None:
-        """Gives the lock file its size back: closing reads all of it."""
-        path = self.folder / LOCK
-        if path.exists() and path.stat().st_size < self._lock_bytes:
-            os.truncate(path, self._lock_bytes)
+        largest_bytes = max(self._file_max_bytes, _whole_pages(self.map.file_bytes) + SPARE_BYTES * self.oversized)
+        larger_bytes = min(self.map.size_bytes + self._batch_bytes + MAP_MIN_BYTES, largest_bytes)
+        if larger_bytes > self.map.size_bytes:
+            self.map.resize(larger_bytes)
 
 
 def _batches(operations: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes]]:

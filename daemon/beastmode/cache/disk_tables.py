@@ -1,7 +1,8 @@
 """The tables of L2 and the operations on them, inside a transaction that someone else opened.
 
-`meta` holds the schema, `entries` key -> record, `used` key -> time of last use and of storing, `order` time of last
-use + key -> nothing: how the least recently used is found. An operation is bytes, so that a journal can keep it.
+`meta` holds the schema, `entries` key -> record, `used` key -> stamp of its last use and time of storing, `order`
+stamp + key -> nothing: how the least recently used is found. A stamp is the wall clock in microseconds, and always
+larger than the one before. An operation is bytes, so that a journal can keep it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ MIGRATIONS: tuple[Callable[[Tables, lmdb.Transaction[bytes]], None], ...] = ()
 KEY_BYTES = 16
 PUT, REMOVE, TOUCH, CLEAR = b"p", b"r", b"t", b"c"
 _STORED = struct.Struct(">d")
-_SECOND = struct.Struct(">I")
-_SECOND_MAX = (1 << 32) - 1
+_STAMP = struct.Struct(">Q")
+_STAMP_MAX = (1 << 63) - 1
 _SCHEMA_KEY = b"schema"
 
 
@@ -42,9 +43,9 @@ def remove_operation(keys: Iterable[bytes]) -> bytes:
     return REMOVE + b"".join(keys)
 
 
-def touch_operation(key: bytes, now_s: float) -> bytes:
+def touch_operation(key: bytes) -> bytes:
     """Notes that a key was used."""
-    return TOUCH + _second(now_s) + key
+    return TOUCH + key
 
 
 def keys_of(operation: bytes) -> list[bytes]:
@@ -61,7 +62,7 @@ def keys_of(operation: bytes) -> list[bytes]:
         return [operation[1 : 1 + KEY_BYTES]]
     if kind == REMOVE and size % KEY_BYTES == 1:
         return [operation[at : at + KEY_BYTES] for at in range(1, size, KEY_BYTES)]
-    if operation == CLEAR or (kind == TOUCH and size == 1 + _SECOND.size + KEY_BYTES):
+    if operation == CLEAR or (kind == TOUCH and size == 1 + KEY_BYTES):
         return []
     raise ValueError("no operation of this version")
 
@@ -97,6 +98,8 @@ class Tables:
         self.entries = env.open_db(b"entries", txn=txn)
         self.used = env.open_db(b"used", txn=txn)
         self.order = env.open_db(b"order", txn=txn)
+        with txn.cursor(self.order) as cursor:
+            self._last_stamp = _STAMP.unpack_from(cursor.key())[0] if cursor.last() else 0
 
     def upgrade(self, txn: lmdb.Transaction[bytes], where: Path) -> None:
         """Brings the tables to this version's schema.
@@ -146,34 +149,37 @@ class Tables:
             for key in keys_of(operation):
                 self._remove(txn, key)
         elif kind == TOUCH:
-            self._touch(txn, operation[1 + _SECOND.size :], operation[1 : 1 + _SECOND.size])
+            self._touch(txn, operation[1:], now_s)
         elif kind == CLEAR:
             for table in (self.entries, self.used, self.order):
                 txn.drop(table, delete=False)
 
     def _put(self, txn: lmdb.Transaction[bytes], key: bytes, record: bytes, now_s: float) -> None:
         self._forget_order(txn, key)
-        second = _second(now_s)
         txn.put(key, record, db=self.entries)
-        txn.put(key, second + _STORED.pack(expires_s(record, 0.0)), db=self.used)
-        txn.put(second + key, b"", db=self.order)
+        self._note_use(txn, key, _STORED.pack(expires_s(record, 0.0)), now_s)
 
     def _remove(self, txn: lmdb.Transaction[bytes], key: bytes) -> None:
         self._forget_order(txn, key)
         txn.delete(key, db=self.used)
         txn.delete(key, db=self.entries)
 
-    def _touch(self, txn: lmdb.Transaction[bytes], key: bytes, second: bytes) -> None:
+    def _touch(self, txn: lmdb.Transaction[bytes], key: bytes, now_s: float) -> None:
         found = txn.get(key, db=self.used)
-        if found is not None and found[: _SECOND.size] < second:
-            txn.delete(found[: _SECOND.size] + key, db=self.order)
-            txn.put(key, second + found[_SECOND.size :], db=self.used)
-            txn.put(second + key, b"", db=self.order)
+        if found is not None:
+            txn.delete(found[: _STAMP.size] + key, db=self.order)
+            self._note_use(txn, key, found[_STAMP.size :], now_s)
+
+    def _note_use(self, txn: lmdb.Transaction[bytes], key: bytes, stored: bytes, now_s: float) -> None:
+        self._last_stamp = min(max(self._last_stamp + 1, int(now_s * 1e6)), _STAMP_MAX)
+        stamp = _STAMP.pack(self._last_stamp)
+        txn.put(key, stamp + stored, db=self.used)
+        txn.put(stamp + key, b"", db=self.order)
 
     def _forget_order(self, txn: lmdb.Transaction[bytes], key: bytes) -> None:
         found = txn.get(key, db=self.used)
         if found is not None:
-            txn.delete(found[: _SECOND.size] + key, db=self.order)
+            txn.delete(found[: _STAMP.size] + key, db=self.order)
 
     def evict(self, txn: lmdb.Transaction[bytes], keep_bytes: int) -> int:
         """Forgets the least recently used entries until the rest fits.
@@ -188,7 +194,7 @@ class Tables:
         went = 0
         with txn.cursor(self.order) as cursor:
             while self.size_bytes(txn) > keep_bytes and cursor.first():
-                key = cursor.key()[_SECOND.size :]
+                key = cursor.key()[_STAMP.size :]
                 cursor.delete()
                 txn.delete(key, db=self.used)
                 txn.delete(key, db=self.entries)
@@ -198,7 +204,7 @@ class Tables:
     def keys(self, txn: lmdb.Transaction[bytes], after: bytes, limit: int) -> list[tuple[bytes, float]]:
         """Lists keys in order, with the wall clock at which each was stored (infinite: it has no age)."""
         return [
-            (key, _STORED.unpack_from(value, _SECOND.size)[0]) for key, value in _piece(txn, self.used, after, limit)
+            (key, _STORED.unpack_from(value, _STAMP.size)[0]) for key, value in _piece(txn, self.used, after, limit)
         ]
 
     def records(self, txn: lmdb.Transaction[bytes], after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -233,7 +239,3 @@ def _piece(txn: lmdb.Transaction[bytes], table: Any, after: bytes, limit: int) -
             yield cursor.item()
             limit -= 1
             found = cursor.next()
-
-
-def _second(at_s: float) -> bytes:
-    return _SECOND.pack(min(max(int(at_s), 0), _SECOND_MAX))
