@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -221,11 +223,9 @@ def test_what_json_has_no_word_for_is_refused_before_it_is_sent(client: Client, 
 
 
 def test_importing_the_client_loads_neither_asyncio_nor_click() -> None:
-    import subprocess
-    import sys
-
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     program = "import beastmode.client, sys; print({'asyncio', 'click', 'msgspec'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environ)
     assert done.stdout == "set()\n"
 
 

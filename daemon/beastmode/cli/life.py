@@ -71,12 +71,14 @@ def start(paths: Paths) -> Started:
     while time.monotonic() - began_s < START_LIMIT_S:
         alive, pid = _ping(paths)
         if alive:
+            _leave(child)
             return done("started" if pid in (child.pid, None) else "already running", pid)
         if child.poll():
             raise _failed(child.returncode, output, offset)
         if child.returncode == 0 and not _is_locked(paths):  # it gave way to one that was just leaving
             child, offset = _spawn(paths, output)
         time.sleep(_POLL_S)
+    _leave(child)
     raise InternalError(
         f"The daemon did not answer on {paths.rpc_socket} within {START_LIMIT_S:g} s.",
         tips=["beast start --foreground", f"read {paths.log_file}"],
@@ -174,6 +176,12 @@ def _spawn(paths: Paths, output: Path) -> tuple[subprocess.Popen[bytes], int]:
     finally:
         os.close(file)
     return child, offset
+
+
+def _leave(child: subprocess.Popen[bytes]) -> None:
+    """The daemon outlives this command, and nobody waits for it: Popen need not warn of that."""
+    if child.returncode is None:
+        child.returncode = 0
 
 
 def _failed(code: int, output: Path, offset: int) -> BeastError:
