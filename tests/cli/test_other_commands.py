@@ -138,9 +138,12 @@ def test_errors_are_grouped_with_their_tips(daemon: FakeDaemon, beast: Beast) ->
         "message": "nobody",
         "tip": "ollama serve",
     }
-    daemon.on("errors.recent", {"errors": [one, {**one, "kind": "dns", "tip": None, "message": None}]})
+    daemon.on(
+        "errors.recent", {"errors": [one, {**one, "kind": "dns", "count": 1, "tip": "what and try", "message": None}]}
+    )
     done = beast("errors")
     assert "connection_refused · custom:x · 3 times, last unknown\n  nobody\n  try: ollama serve\n" in done.out
+    assert "dns · custom:x · once, last unknown\n  what and try\n" in done.out
     assert beast("errors", "--json", "-n", "5").json["errors"][0] == one
     daemon.on("errors.recent", {"errors": []})
     assert beast("errors").out == "no error\n"

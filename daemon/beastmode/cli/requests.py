@@ -100,12 +100,16 @@ def errors(screen: Screen, limit: int) -> None:
     if not reply["errors"]:
         return screen.say("no error")
     for one in reply["errors"]:
-        head = " · ".join(str(part) for part in (one.get("kind"), one.get("model")) if part)
-        screen.say(
-            f"{screen.paint(head, 'bold')} · {one.get('count')} times, last {figures.moment(one.get('last_at'))}"
-        )
-        screen.say(f"  {one.get('message') or ''}".rstrip())
-        tips = one.get("tip") or []
-        for tip in [tips] if isinstance(tips, str) else tips:
-            screen.say(f"  try: {tip}")
+        _show_error(screen, one)
     return None
+
+
+def _show_error(screen: Screen, one: Mapping[str, Any]) -> None:
+    head = " · ".join(str(part) for part in (one.get("kind"), one.get("model")) if part)
+    often = "once" if one.get("count") == 1 else f"{one.get('count')} times"
+    screen.say(f"{screen.paint(head, 'bold')} · {often}, last {figures.moment(one.get('last_at'))}")
+    if one.get("message"):
+        screen.say(f"  {one['message']}")
+    tips = one.get("tip") or []
+    for tip in [tips] if isinstance(tips, str) else tips:
+        screen.say(f"  try: {tip}" if one.get("message") else f"  {tip}")
