@@ -17,6 +17,7 @@ from beastmode.core.paths import Paths
 
 Positive = Annotated[float, Meta(gt=0)]
 Size = Annotated[int, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 MB = 1 << 20
 ENVIRONMENT_PREFIX = "BEAST_"
 NO_SETTINGS = frozenset({"BEAST_HOME", "BEAST_TOKEN"})
@@ -51,11 +52,28 @@ class CacheSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         enabled: False answers every request upstream.
+        semantic: `on` serves the answer of another wording where it is safe, `shadow` only counts what that would have
+            served, `off` serves the very same request only.
+        threshold: Least probability that two prompts want the same answer at which one is served for the other.
+        floor: Least cosine of two prompts at which they are compared at all.
+        max_temperature: Requests above it are served by the very same request only.
+        deadline_ms: Longest time a request waits for the semantic step; then it goes on as a miss.
+        wrong_target: Share of wrong hits above which a scope or a kind of prompt is served more carefully.
+        judge_model: Model that judges doubtful pairs and samples of hits, off the request path; empty: none does.
+        shadow_share: Share of semantic hits that are checked by asking upstream too, where `judge_model` is set.
         l1: The tier in memory.
         l2: The tier on disk.
     """
 
     enabled: bool = True
+    semantic: Literal["on", "shadow", "off"] = "on"
+    threshold: Share = 0.95
+    floor: Share = 0.75
+    max_temperature: Annotated[float, Meta(ge=0)] = 0.5
+    deadline_ms: Positive = 60.0
+    wrong_target: Share = 0.01
+    judge_model: str = ""
+    shadow_share: Share = 0.0
     l1: L1Settings = L1Settings()
     l2: L2Settings = L2Settings()
 

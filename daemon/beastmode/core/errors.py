@@ -293,7 +293,7 @@ def _tree(base: type[BeastError]) -> dict[str, type[BeastError]]:
     found = {}
     for error in base.__subclasses__():
         found.update(_tree(error))
-        found[error.kind] = error
+        found.setdefault(error.kind, error)  # a branch has the kind of one of its leaves; the leaf is meant
     return found
 
 
