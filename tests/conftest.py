@@ -1,13 +1,34 @@
-"""What holds for every test: a test that is left out is named with its reason, and under CI=true it is a failure."""
+"""What holds for every test: one that is left out is named with its reason; a skipped one is a failure under CI=true."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
 LEFT_OUT = ("skipped", "xfailed")
+LONG = "it runs over a minute (make test-long)"
+deselected_key = pytest.StashKey[set[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts with nothing left out."""
+    config.stash[deselected_key] = set()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Notes the long tests that this run does without."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.config.stash[deselected_key].add(item.nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Takes over what a worker of a parallel run noted."""
+    node.config.stash[deselected_key].update(getattr(node, "workeroutput", {}).get("deselected", ()))
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -18,7 +39,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
-    """Gathers the tests that did not run.
+    """Gathers the tests that were skipped.
 
     Returns:
         Names of tests, by the reason for which they were left out.
@@ -34,6 +55,9 @@ def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which tests were left out, and why."""
     left_out = _left_out(terminalreporter)
+    deselected = terminalreporter.config.stash[deselected_key]
+    if deselected:
+        left_out[LONG] = list(deselected)
     if not left_out:
         return
     terminalreporter.section("left out")
@@ -45,8 +69,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Turns a test that was left out into a failure under CI=true."""
+    """Turns a test that was skipped into a failure under CI=true."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["deselected"] = sorted(session.config.stash[deselected_key])
+        return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    strict = os.environ.get("CI", "").lower() == "true" and not hasattr(session.config, "workerinput")
+    strict = os.environ.get("CI", "").lower() == "true"
     if strict and exitstatus == pytest.ExitCode.OK and reporter and _left_out(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -30,14 +30,30 @@ def blocks(language: str) -> Iterator[tuple[Path, str]]:
 
 
 def typed_commands() -> list[tuple[Path, str]]:
-    """Every command that a page shows after a prompt, pipes and variables taken apart."""
+    """Every command that a page shows after a prompt; also those inside `$(...)` and behind a pipe."""
     return [
-        (page, part.strip())
+        (page, command)
         for page, text in blocks("console")
         for line in text.splitlines()
         if line.startswith("$ ")
-        for part in line[2:].split("  #")[0].split("|")
+        for command in commands_in(line[2:])
     ]
+
+
+def commands_in(line: str) -> Iterator[str]:
+    for inner in re.findall(r"\$\(([^()]*)\)", line):
+        yield from commands_in(inner)
+    words = shlex.shlex(re.sub(r"\$\([^()]*\)", "SUBSTITUTED", line), posix=False, punctuation_chars="|<>;&")
+    words.whitespace_split = True
+    command: list[str] = []
+    for word in words:
+        if set(word) <= set("|;&"):
+            yield " ".join(command)
+            command = []
+        elif not set(word) <= set("<>"):
+            command.append(word)
+    if command:
+        yield " ".join(command)
 
 
 def anchors(page: Path) -> set[str]:
@@ -72,7 +88,7 @@ def command_of(words: list[str]) -> tuple[click.Command, click.Context, list[str
 
 @pytest.mark.parametrize(("page", "line"), [(p, c) for p, c in typed_commands() if "beast " in f"{c} "])
 def test_commands_that_a_page_shows_exist(page: Path, line: str) -> None:
-    words = shlex.split(re.sub(r"[<>].*", "", line.replace("$(", " ").replace(")", " ")), posix=True)
+    words = shlex.split(line)
     if "beast" not in words:
         return
     command, context, rest = command_of(words[words.index("beast") + 1 :])
