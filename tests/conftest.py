@@ -1,4 +1,4 @@
-"""What holds for every test: one that is left out is named with its reason; a skipped one is a failure under CI=true."""
+"""What holds for every test: one that is left out is named with its reason; a skipped one fails under CI=true."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which tests were left out, and why."""
     left_out = _left_out(terminalreporter)
-    deselected = terminalreporter.config.stash[deselected_key]
+    deselected: set[str] = terminalreporter.config.stash[deselected_key]
     if deselected:
         left_out[LONG] = list(deselected)
     if not left_out:
