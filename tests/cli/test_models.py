@@ -265,7 +265,7 @@ def test_the_wizard_never_shows_the_key(daemon: FakeDaemon) -> None:
         terminal.type("1\n")
         terminal.see("Model [gpt-4o]")
         terminal.type("\n")
-        terminal.see("API key (not shown)")
+        terminal.see_hidden("API key (not shown)")
         terminal.type("sk-secret\n")
         terminal.see("registered openai:gpt-4o")
         assert terminal.end() == 0
@@ -283,7 +283,7 @@ def test_the_wizard_takes_any_endpoint(daemon: FakeDaemon) -> None:
         terminal.type("\n")
         terminal.see("Base URL of an OpenAI-compatible endpoint")
         terminal.type("https://llm.example/v1\n")
-        terminal.see("API key (not shown; empty for none)")
+        terminal.see_hidden("API key (not shown; empty for none)")
         terminal.type("\n")
         terminal.see("Price")
         terminal.type("\n")
@@ -298,7 +298,7 @@ def test_the_wizard_takes_any_endpoint(daemon: FakeDaemon) -> None:
 
 def test_the_wizard_asks_only_for_what_was_not_said(daemon: FakeDaemon) -> None:
     with at_terminal(daemon, "anthropic:claude-sonnet-4-5") as terminal:
-        terminal.see("API key (not shown)")
+        terminal.see_hidden("API key (not shown)")
         terminal.type("sk-ant\n")
         assert terminal.end() == 0
     assert added(daemon) == {"id": "anthropic:claude-sonnet-4-5", "key": "sk-ant"}
@@ -338,7 +338,7 @@ def test_after_a_failed_test_the_wizard_offers_to_register_anyway(daemon: FakeDa
 
 def test_ctrl_c_leaves_the_wizard(daemon: FakeDaemon) -> None:
     with at_terminal(daemon, "openai:gpt-4o") as terminal:
-        terminal.see("API key")
+        terminal.see_hidden("API key")
         assert terminal.end_with("\x03") == 130
     assert daemon.requests("models.add") == []
 

@@ -9,9 +9,12 @@ import re
 import select
 import subprocess
 import sys
+import termios
 import time
 from types import TracebackType
 from typing import Self
+
+from support.waiting import until
 
 # Ctrl-C reaches only programs whose controlling terminal this is.
 _TAKE_TERMINAL = (
@@ -62,6 +65,11 @@ class Terminal:
         while (at := self.text.find(text, self._read_chars)) < 0:
             assert self._read(deadline_s - time.monotonic()), f"{text!r} was not shown in: {self.text!r}"
         self._read_chars = at + len(text)
+
+    def see_hidden(self, text: str) -> None:
+        """Waits until a text is shown and what is typed is not: what came before that is thrown away."""
+        self.see(text)
+        until(lambda: not termios.tcgetattr(self._master)[3] & termios.ECHO)
 
     def type(self, text: str) -> None:
         """Types: a line feed is the enter key, character 3 is Ctrl-C, character 4 is Ctrl-D."""
