@@ -55,7 +55,7 @@ def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which tests were left out, and why."""
     left_out = _left_out(terminalreporter)
-    deselected: set[str] = terminalreporter.config.stash[deselected_key]
+    deselected = terminalreporter.config.stash[deselected_key]
     if deselected:
         left_out[LONG] = list(deselected)
     if not left_out:
@@ -71,7 +71,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Turns a test that was skipped into a failure under CI=true."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["deselected"] = sorted(session.config.stash[deselected_key])
+        noted: set[str] = session.config.stash[deselected_key]
+        session.config.workeroutput["deselected"] = sorted(noted)
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     strict = os.environ.get("CI", "").lower() == "true"
