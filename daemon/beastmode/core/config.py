@@ -47,6 +47,18 @@ class L2Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ttl_s: Positive = 86400.0
 
 
+class RedisSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The cache tier that several machines share (Redis).
+
+    Attributes:
+        url: Where it is: `redis://`, `rediss://` (TLS) or `unix://`, with the password in it; empty switches it off.
+        ttl_s: Age after which an answer is no longer served from it.
+    """
+
+    url: str = ""
+    ttl_s: Positive = 7200.0
+
+
 class CacheSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Stored answers.
 
@@ -63,6 +75,7 @@ class CacheSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         shadow_share: Share of semantic hits that are checked by asking upstream too, where `judge_model` is set.
         l1: The tier in memory.
         l2: The tier on disk.
+        redis: The tier that several machines share.
     """
 
     enabled: bool = True
@@ -76,6 +89,7 @@ class CacheSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     shadow_share: Share = 0.0
     l1: L1Settings = L1Settings()
     l2: L2Settings = L2Settings()
+    redis: RedisSettings = RedisSettings()
 
 
 class UpstreamSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -231,6 +245,35 @@ def load(paths: Paths, environ: Mapping[str, str], overrides: Mapping[str, objec
         values.update(found)
         sources.update(dict.fromkeys(found, source))
     return Loaded(_build(Settings, values), warnings, sources)
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Settings as they are shown: a password in a URL is blanked.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        Nested tables.
+    """
+    tables: dict[str, Any] = msgspec.to_builtins(settings)
+    tables["cache"]["redis"]["url"] = without_password(settings.cache.redis.url)
+    return tables
+
+
+def without_password(url: str) -> str:
+    """Blanks what may be secret in a URL: everything before the last `@`, and the query.
+
+    Args:
+        url: A URL, well-formed or not.
+    """
+    scheme, _, rest = url.partition("://") if "://" in url else ("", "", url)
+    before, at, place = rest.rpartition("@")
+    place, query, _ = place.partition("?")
+    start = scheme and f"{scheme}://"
+    if "?" in before:  # no telling where the password ends
+        return f"{start}***"
+    return f"{start}{at and '***@'}{place}{query and '?***'}"
 
 
 def describe() -> list[SettingInfo]:

@@ -14,16 +14,21 @@ from typing import Any, Literal, TypeVar
 import msgspec
 import pluggy
 
-from beastmode.core.plugins import ENTRY_POINT_GROUP, BeastSpec, Context, Provider, Weights
+from beastmode.core.plugins import ENTRY_POINT_GROUP, BeastSpec, Context, Embedder, Provider, Tier, Weights
 
 LIMIT_S = 5.0
 _BUILT_IN = "beastmode"
 _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_-]*")
-_BRINGS: dict[str, type] = {"beast_providers": Provider, "beast_weights": Weights}
+_BRINGS: dict[str, type] = {
+    "beast_providers": Provider,
+    "beast_weights": Weights,
+    "beast_embedders": Embedder,
+    "beast_tiers": Tier,
+}
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Part = Provider | Weights
+Part = Provider | Weights | Embedder | Tier
 
 
 class PluginInfo(msgspec.Struct, kw_only=True):
@@ -54,12 +59,16 @@ class Plugins:
     Attributes:
         providers: Provider plugins by name.
         weights: Catalogues of model weights.
+        embedders: Embedder plugins by id.
+        tiers: Shared cache tiers, in the order of their plugins.
         infos: What became of every plugin that was found.
     """
 
     def __init__(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.weights: list[Weights] = []
+        self.embedders: dict[str, Embedder] = {}
+        self.tiers: list[Tier] = []
         self.infos: list[PluginInfo] = []
         self._loaded: list[tuple[PluginInfo, list[Part]]] = []
 
@@ -67,7 +76,7 @@ class Plugins:
         """Takes a plugin in, as a whole or not at all.
 
         Args:
-            info: Who it is; marked as failed when one of its provider names is taken.
+            info: Who it is; marked as failed when one of its provider names or embedder ids is taken.
             parts: What it brings.
         """
         self.infos.append(info)
@@ -76,10 +85,17 @@ class Plugins:
         if taken is not None:
             _fail(info, f"the provider name `{taken}` is taken by the plugin `{self.owner(taken) or info.name}`")
             return
+        ids = [part.id for part in parts if isinstance(part, Embedder)]
+        taken = next((id_ for i, id_ in enumerate(ids) if id_ in self.embedders or id_ in ids[:i]), None)
+        if taken is not None:
+            _fail(info, f"the embedder id `{taken}` is taken by another plugin, or twice by this one")
+            return
         info.providers = names
         self._loaded.append((info, parts))
         self.providers.update((part.name, part) for part in parts if isinstance(part, Provider))
         self.weights.extend(part for part in parts if isinstance(part, Weights))
+        self.embedders.update((part.id, part) for part in parts if isinstance(part, Embedder))
+        self.tiers.extend(part for part in parts if isinstance(part, Tier))
 
     def owner(self, provider: str) -> str | None:
         """Names the plugin that brought a provider."""
@@ -109,10 +125,12 @@ class Plugins:
         self._loaded = [one for one in self._loaded if one[0] is not info]
         self.providers = {name: part for name, part in self.providers.items() if part not in parts}
         self.weights = [part for part in self.weights if part not in parts]
+        self.embedders = {id_: part for id_, part in self.embedders.items() if part not in parts}
+        self.tiers = [part for part in self.tiers if part not in parts]
         await _all_within([_close(part) for part in parts], limit_s)
 
     async def close(self, limit_s: float = LIMIT_S) -> None:
-        """Closes every provider; what goes wrong is logged, what blocks is left behind.
+        """Closes every provider, embedder and tier; what goes wrong is logged, what blocks is left behind.
 
         Args:
             limit_s: How long each may take.
@@ -130,7 +148,7 @@ async def _start(part: Part, context: Context) -> None:
 
 
 async def _close(part: Part) -> None:
-    if isinstance(part, Provider):
+    if not isinstance(part, Weights):
         await part.close()
 
 
@@ -199,6 +217,10 @@ def _checked(hook: str, brought: Any) -> list[Part]:
             raise TypeError(f"{hook}() returned a {type(part).__name__} in its list, not a {kind.__name__}")
         if isinstance(part, Provider) and not (isinstance(part.name, str) and _PROVIDER_NAME.fullmatch(part.name)):
             raise ValueError(f"a provider's name is {part.name!r}: use small letters, digits, - and _")
+        if isinstance(part, Embedder) and not (isinstance(part.id, str) and _PROVIDER_NAME.fullmatch(part.id)):
+            raise ValueError(f"an embedder's id is {part.id!r}: use small letters, digits, - and _")
+        if isinstance(part, Tier) and not (isinstance(part.name, str) and _PROVIDER_NAME.fullmatch(part.name)):
+            raise ValueError(f"a tier's name is {part.name!r}: use small letters, digits, - and _")
     return list(brought)
 
 

@@ -1,4 +1,4 @@
-"""The public contract of plugins: what a provider is, what weights are, and the hooks through which plugins enter.
+"""The public contract of plugins: what providers, weights, embedders and tiers are, and their hooks.
 
 A plugin is an installed package with an entry point in the group `beastmode.plugins`; the entry point names a module
 (or object) that implements the hooks of `BeastSpec` with `@hookimpl`. The built-in providers come the same way.
@@ -8,16 +8,21 @@ docs/plugins.md is a template for one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
 import pluggy
 
 from beastmode.core.clock import Clock
+from beastmode.core.config import CacheSettings
 from beastmode.core.types import Completion, Deployment, Request
+
+if TYPE_CHECKING:
+    from numpy import float16, float32
+    from numpy.typing import NDArray
 
 ENTRY_POINT_GROUP = "beastmode.plugins"
 
@@ -35,7 +40,8 @@ class Context(msgspec.Struct, kw_only=True, frozen=True):
         data: Folder for model weights and the like; shared by all plugins.
         run: Folder for sockets, private to this user.
         clock: Time and randomness.
-        options: The plugin's table of the user's settings (`[plugins.NAME]`).
+        options: The plugin's table of the user's settings (`[plugins.options.NAME]`).
+        cache: The user's settings of the cache.
     """
 
     http: aiohttp.ClientSession
@@ -43,6 +49,7 @@ class Context(msgspec.Struct, kw_only=True, frozen=True):
     run: Path
     clock: Clock
     options: Mapping[str, Any] = {}
+    cache: CacheSettings = CacheSettings()
 
 
 class Call(msgspec.Struct, kw_only=True, frozen=True):
@@ -193,6 +200,154 @@ class Weights(ABC):
         """
 
 
+class Embedding(msgspec.Struct, frozen=True, eq=False):
+    """What an embedder makes of a text.
+
+    Attributes:
+        vector: float32[dim] of length 1: two texts are as similar as the product of their vectors, their cosine.
+        pieces: The pieces the text was cut into, in order, without the marks that a model adds.
+        token_vectors: float16[len(pieces), dim], each row of length 1: the pieces in their context, from the same
+            pass; None where the embedder has none.
+    """
+
+    vector: NDArray[float32]
+    pieces: list[str]
+    token_vectors: NDArray[float16] | None = None
+
+
+class Embedder(ABC):
+    """Turns a text into a vector, so that texts that mean the same lie close together.
+
+    The same text gives the same bytes, whatever was embedded before it. `ready` and `embed` block, and are called in
+    one thread of the daemon, one after another; the event loop never waits for them. An embedder keeps no text.
+    """
+
+    id: str = ""
+    """Names the model and how it computes, such as `minilm-l6-v2-int8`; vectors of two ids are never compared."""
+
+    dim: int = 0
+    """Numbers in a vector."""
+
+    max_pieces: int = 0
+    """Longest text it embeds, in pieces."""
+
+    async def start(self, context: Context) -> None:
+        """Is awaited once, before anything else; it loads nothing and takes milliseconds.
+
+        Args:
+            context: What the daemon lends.
+        """
+        self.context = context
+
+    @abstractmethod
+    def ready(self) -> str | None:
+        """Says why it can not be used now, and what to do about it; None where it can.
+
+        It is asked again now and then: weights may be fetched, and a model made ready, while the daemon runs.
+        """
+
+    @abstractmethod
+    def embed(self, text: str) -> Embedding | None:
+        """Embeds one text.
+
+        Args:
+            text: Any text, the empty one and one with lone surrogates among them.
+
+        Returns:
+            None where the text has more than `max_pieces` pieces.
+
+        Raises:
+            BeastError: It is not ready, or the model fails; with tips.
+        """
+
+    async def close(self) -> None:
+        """Ends what the embedder started (child processes and the like)."""
+
+
+class Tier(ABC):
+    """Keeps stored answers where several daemons find them; exact keys, opaque values.
+
+    The daemon gives every `get` 20 ms, keeps a tier that fails off for a while, checks what comes back, and calls
+    nothing after `close`. So a tier need not be clever: it raises what went wrong, at once, and holds no state of its
+    own but its connections. Calls run side by side, and may be cancelled. Several daemons share one server: a tier
+    writes under a name of its own and touches nothing else there.
+
+    Errors are those of `beastmode.core.errors`: `EndpointUnreachableError`, `UpstreamTimeoutError`,
+    `AuthenticationError`, `UpstreamError` where the server refuses, `MalformedReplyError` where it holds no bytes under
+    the key. Of any other exception people see the type alone.
+    """
+
+    name: str = ""
+    """How people see it named, such as `redis`."""
+
+    ttl_s: float = 7200.0
+    """Age at which an answer is no longer served from it; `start` may change it."""
+
+    async def start(self, context: Context) -> None:
+        """Is awaited once, before anything else; it reads the settings and waits for no server.
+
+        Args:
+            context: What the daemon lends; `options` and `cache` are the user's settings.
+
+        Raises:
+            BeastError: The settings are wrong; without what is secret in them.
+        """
+        self.context = context
+
+    @abstractmethod
+    def configured(self) -> bool:
+        """Says whether the user has set it up; asked once, after `start`. One that is not is never called again."""
+
+    @abstractmethod
+    async def get(self, key: bytes) -> bytes | None:
+        """Looks a value up.
+
+        Args:
+            key: Printable ASCII, at most 100 bytes.
+
+        Returns:
+            The very bytes that `put` took, or None.
+
+        Raises:
+            BeastError: With tips.
+        """
+
+    @abstractmethod
+    async def put(self, key: bytes, value: bytes, ttl_s: float) -> None:
+        """Keeps a value in place of an older one.
+
+        Args:
+            key: As for `get`.
+            value: Any bytes, at most 1 MiB.
+            ttl_s: Seconds after which it is gone; above 0.
+
+        Raises:
+            BeastError: With tips.
+        """
+
+    @abstractmethod
+    async def remove(self, keys: Sequence[bytes]) -> None:
+        """Forgets values; keys that are not there do not matter.
+
+        Args:
+            keys: At most 1,000.
+
+        Raises:
+            BeastError: With tips; some may be gone.
+        """
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Forgets every value that any daemon has put, and nothing else; it may take a minute.
+
+        Raises:
+            BeastError: With tips; some may be gone.
+        """
+
+    async def close(self) -> None:
+        """Closes what the tier has open."""
+
+
 class BeastSpec:
     """Every hook that a plugin can implement."""
 
@@ -204,4 +359,14 @@ class BeastSpec:
     @hookspec
     def beast_weights(self) -> list[Weights]:
         """Returns the catalogues of weights that this plugin brings."""
+        raise NotImplementedError  # a specification is never called
+
+    @hookspec
+    def beast_embedders(self) -> list[Embedder]:
+        """Returns the embedders that this plugin brings."""
+        raise NotImplementedError  # a specification is never called
+
+    @hookspec
+    def beast_tiers(self) -> list[Tier]:
+        """Returns the shared cache tiers that this plugin brings."""
         raise NotImplementedError  # a specification is never called
