@@ -14,6 +14,7 @@ from beastmode import __version__
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
 from beastmode.cache.memory import MemoryTier
+from beastmode.cache.shared import SharedTier, chosen
 from beastmode.core import log as logs
 from beastmode.core.addresses import make_http_session
 from beastmode.core.breaker import Breakers
@@ -24,7 +25,7 @@ from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
-from beastmode.metrics.health import Health
+from beastmode.metrics.health import Health, Issue
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
@@ -129,6 +130,7 @@ class House:
         self.http = await stack.enter_async_context(make_http_session())
         self.plugins = await loading
         await self._start_plugins(stack)
+        self.shared = await self._join_shared_tier(stack)
         self.gateway = self._make_gateway()
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await server.start()
@@ -145,9 +147,21 @@ class House:
         return Lookup(memory, disk, self.clock)
 
     async def _start_plugins(self, stack: contextlib.AsyncExitStack) -> None:
-        context = Context(http=self.http, data=self.paths.data, run=self.paths.run, clock=self.clock)
+        settings = self.loaded.settings
+        context = Context(
+            http=self.http, data=self.paths.data, run=self.paths.run, clock=self.clock, cache=settings.cache
+        )
         stack.push_async_callback(self.plugins.close)
-        await self.plugins.start(context, self.loaded.settings.plugins.options)
+        await self.plugins.start(context, settings.plugins.options)
+
+    async def _join_shared_tier(self, stack: contextlib.AsyncExitStack) -> SharedTier | None:
+        tier = chosen(self.plugins.tiers)
+        if tier is None:
+            return None
+        shared = self.lookup.shared = SharedTier(tier, self.clock)
+        stack.push_async_callback(shared.close)
+        await shared.start()
+        return shared
 
     def _make_gateway(self) -> Gateway:
         return Gateway(
@@ -194,10 +208,18 @@ class House:
         if isinstance(self.lookup.disk, DiskTier):
             disk = self.lookup.disk
             health.add("cache on disk", lambda: disk.problem, "answers are stored anew; what is named may be deleted")
+        if self.shared is not None:
+            health.add("cache l3", self._shared_problem)
         health.add("models", lambda: self.registry.problem, "register them again: beast models add")
         health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
         health.add("plugins", self._plugin_problems, "beast plugins")
         return health
+
+    def _shared_problem(self) -> Issue | None:
+        shared = self.shared
+        if shared is None or shared.problem is None:
+            return None
+        return Issue("cache l3", "degraded", shared.problem, shared.tip)
 
     def _plugin_problems(self) -> str | None:
         failed = [f"{one.name}: {one.error}" for one in self.plugins.infos if one.state == "failed"]

@@ -1,8 +1,9 @@
-"""Looking an answer up, tier by tier: memory first, then disk, the exact key always before anything dearer."""
+"""Looking an answer up, tier by tier: memory, disk, shared; the exact key always before anything dearer."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +31,9 @@ class Memory(Protocol):
     def put(self, entry: Entry, now_s: float) -> None:
         """Stores an entry."""
 
+    def remove(self, keys: Iterable[bytes]) -> None:
+        """Forgets entries."""
+
     def clear(self) -> None:
         """Forgets everything."""
 
@@ -49,11 +53,33 @@ class Disk(Protocol):
     def put(self, entry: Entry) -> None:
         """Stores an entry; it is with the kernel when this returns."""
 
+    def remove(self, keys: Iterable[bytes]) -> None:
+        """Forgets entries."""
+
     def clear(self) -> None:
         """Forgets everything."""
 
     def stats(self) -> Any:
         """Counts entries, bytes, hits and misses."""
+
+
+class Shared(Protocol):
+    """What a tier does that several daemons share; lookups are bounded in time and never fail."""
+
+    async def get(self, key: bytes, now_s: float) -> Entry | None:
+        """The entry, unless it is absent or too old, or the tier is away."""
+
+    def put(self, entry: Entry) -> None:
+        """Stores an entry, soon."""
+
+    def remove(self, keys: Iterable[bytes]) -> None:
+        """Forgets entries, at once for lookups of this daemon."""
+
+    def clear(self) -> None:
+        """Forgets everything, at once for lookups of this daemon."""
+
+    def stats(self) -> Any:
+        """Counts hits and misses, and what went wrong."""
 
 
 class Lookup:
@@ -63,11 +89,13 @@ class Lookup:
         memory: L1; None when it is switched off.
         disk: L2; None when it is switched off.
         clock: Wall clock for ages.
+        shared: L3; None when there is none.
     """
 
-    def __init__(self, memory: Memory | None, disk: Disk | None, clock: Clock) -> None:
+    def __init__(self, memory: Memory | None, disk: Disk | None, clock: Clock, shared: Shared | None = None) -> None:
         self.memory = memory
         self.disk = disk
+        self.shared = shared
         self._clock = clock
 
     def recall(self, key: Key) -> Found | None:
@@ -79,34 +107,54 @@ class Lookup:
 
     async def find(self, key: Key) -> Found | None:
         """Asks every tier; what a lower one has is promoted. A tier that fails is a miss."""
-        found = self.recall(key)
-        if found is not None or self.disk is None or not self.disk.maybe(key.exact):
+        found = self.recall(key) or await self._from_disk(key) or await self._from_shared(key)
+        if found is None or found.tier == "L1":
             return found
+        if self.memory is not None:
+            self.memory.put(found.entry, self._clock.wall_s())
+        if found.tier == "L3" and self.disk is not None:
+            self.disk.put(found.entry)
+        return found
+
+    async def _from_disk(self, key: Key) -> Found | None:
+        if self.disk is None or not self.disk.maybe(key.exact):
+            return None
         try:
             entry = await self.disk.get(key.exact, self._clock.wall_s())
         except Exception:
             log.warning("disk tier failed, counted as a miss", exc_info=True)
             return None
-        if entry is None:
+        return Found(entry, "L2") if entry is not None else None
+
+    async def _from_shared(self, key: Key) -> Found | None:
+        if self.shared is None:
             return None
-        if self.memory is not None:
-            self.memory.put(entry, self._clock.wall_s())
-        return Found(entry, "L2")
+        entry = await self.shared.get(key.exact, self._clock.wall_s())
+        return Found(entry, "L3") if entry is not None else None
 
     def store(self, entry: Entry) -> None:
-        """Writes an answer to every tier. When this returns it can be found, and a kill -9 does not lose it."""
+        """Writes an answer to every tier. When this returns it can be found here, and a kill -9 does not lose it."""
         if self.memory is not None:
             self.memory.put(entry, self._clock.wall_s())
         if self.disk is not None:
             self.disk.put(entry)
+        if self.shared is not None:
+            self.shared.put(entry)
+
+    def remove(self, keys: Iterable[bytes]) -> None:
+        """Forgets answers in every tier; keys that are not there do not matter."""
+        listed = list(keys)
+        for tier in (self.memory, self.disk, self.shared):
+            if tier is not None:
+                tier.remove(listed)
 
     def clear(self) -> None:
         """Forgets every answer of every tier."""
-        for tier in (self.memory, self.disk):
+        for tier in (self.memory, self.disk, self.shared):
             if tier is not None:
                 tier.clear()
 
     def stats(self) -> dict[str, Any]:
         """Counts of each tier that is switched on, by its name."""
-        tiers = {"l1": self.memory, "l2": self.disk}
+        tiers = {"l1": self.memory, "l2": self.disk, "l3": self.shared}
         return {name: tier.stats() for name, tier in tiers.items() if tier is not None}

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from beastmode.core.config import shown
 from beastmode.core.errors import BadInputError
 from beastmode.servers.methods.table import METHODS, Nothing, method
 from beastmode.servers.services import Caller, Services
@@ -53,9 +54,9 @@ async def status(services: Services, caller: Caller, params: Nothing) -> dict[st
 
 @method("config.get")
 def config_get(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
-    """Shows the settings in force, where each comes from, the file, and what was odd."""
+    """Shows the settings in force (no password), where each comes from, the file, and what was odd."""
     return {
-        "settings": msgspec.to_builtins(services.settings),
+        "settings": shown(services.settings),
         "sources": services.loaded.sources,
         "warnings": services.loaded.warnings,
         "file": str(services.paths.config_file),
@@ -70,7 +71,8 @@ async def config_reload(services: Services, caller: Caller, params: Nothing) -> 
     after = loaded.settings
     changed = [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
     waiting = [name for name in changed if name in ("plugins", "keys", "log")]
-    if (before.cache.l1, before.cache.l2) != (after.cache.l1, after.cache.l2):
+    tiers = ("l1", "l2", "redis")
+    if any(getattr(before.cache, tier) != getattr(after.cache, tier) for tier in tiers):
         waiting.append("cache")
     return {"changed": changed, "restart": waiting, "warnings": loaded.warnings}
 
