@@ -358,6 +358,8 @@ class Entry(msgspec.Struct, kw_only=True):
         workspace: The workspace it belongs to.
         tags: Labels.
         request_id: The request that paid for it.
+        vector: The text's vector, float16 little endian, as `cache.vectors.to_bytes` writes it; empty: none was made.
+        embedder: Id of the embedder that made the vector.
     """
 
     key: bytes
@@ -372,3 +374,5 @@ class Entry(msgspec.Struct, kw_only=True):
     workspace: str | None = None
     tags: list[str] = []
     request_id: str = ""
+    vector: bytes = b""
+    embedder: str = ""
