@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.waiting import until
 from support.weights import weights_dir
 
 __all__ = ["weights_dir"]
@@ -35,8 +35,8 @@ def environ(place: Path) -> dict[str, str]:
 
 def left_over(place: Path) -> list[str]:
     """Temporary homes, and processes that know this place."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    running = [line for line in listed.splitlines() if str(place) in line]
+    listed = subprocess.run(["ps", "eww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    running = [line for line in listed.splitlines() if f"BEAST_HOME={place}" in line or f"{place}/beast-demo" in line]
     return [*map(str, place.glob("beast-demo-*")), *running]
 
 
@@ -73,7 +73,10 @@ def test_a_demo_that_is_interrupted_leaves_nothing(place: Path, number: signal.S
         program.send_signal(number)
         program.stdout.read()
     assert program.wait(60) == 130
-    until(lambda: left_over(place) == [])
+    deadline_s = time.monotonic() + 10
+    while (left := left_over(place)) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert left == []
 
 
 def test_a_step_that_fails_ends_the_demo_tidily_with_an_exit_code(place: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from beastmode.cli import demo, life
+from beastmode.cli import demo, interrupts, life
 from beastmode.core.errors import InternalError, ShuttingDownError
 from beastmode.core.paths import Paths
 from cli.conftest import Beast
@@ -151,3 +152,54 @@ def test_start_in_the_foreground_becomes_the_daemon(beast: Beast, monkeypatch: p
 def test_the_home_of_a_lock_need_not_be_there() -> None:
     nowhere = Paths.from_environment({"BEAST_HOME": str(Path("/nonexistent/home"))})
     assert life.stop(nowhere) == "not running"
+
+
+def test_a_start_that_is_interrupted_leaves_nothing_to_come_up_later(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = paths.state / "pid"
+    monkeypatch.setattr(life, "DAEMON", ending(f"echo $$ > {noted}; exec sleep 60"))
+
+    def ping(paths: Paths) -> tuple[bool, int | None]:
+        if noted.exists() and noted.read_text():
+            raise KeyboardInterrupt
+        return False, None
+
+    monkeypatch.setattr(life, "_ping", ping)
+    with pytest.raises(KeyboardInterrupt):
+        life.start(paths)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(noted.read_text()), 0)
+
+
+def test_a_ctrl_c_that_is_held_comes_after_the_body() -> None:
+    done = False
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        signal.raise_signal(signal.SIGINT)
+        done = True
+    assert done
+
+
+def test_other_ends_are_a_ctrl_c_where_one_says_so_and_what_nohup_ignores_stays_ignored() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        with pytest.raises(KeyboardInterrupt), interrupts.as_ctrl_c():
+            signal.raise_signal(number)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts.as_ctrl_c():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with interrupts.ignored():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_child_that_will_not_hear_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_TIDY_S", 0.1)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+    child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    with child.stdout:
+        child.stdout.readline()
+        interrupts.end(child, grace_s=0)
+    assert child.returncode == -signal.SIGKILL

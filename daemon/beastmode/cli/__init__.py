@@ -32,12 +32,21 @@ def main(args: list[str] | None = None) -> int:
         screen.error(error)
         return CODES[error.kind].exit
     except KeyboardInterrupt:
+        if args is None:
+            _ignore_more()
         screen.note("\ninterrupted")
         return INTERRUPTED
     except BrokenPipeError:
         screen.give_up_stdout()
         return BROKEN_PIPE
     return code
+
+
+def _ignore_more() -> None:
+    """A second Ctrl-C while the first one ends this process would only show a traceback."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(screen: Screen, words: list[str]) -> int:

@@ -15,12 +15,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
-from beastmode.cli import figures, life
+from beastmode.cli import figures, interrupts, life
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.screen import Screen
 from beastmode.client import Client
@@ -30,6 +29,9 @@ from beastmode.core.paths import Paths
 WEIGHTS = "smollm2"
 MODEL = f"local:{WEIGHTS}"
 QUESTION = "Write a Python function that reverses a string."
+# At temperature 0 the little model gives one short answer; above it may talk until it is cut off, and what was cut off
+# is not stored.
+_ASK = ("ask", QUESTION, "-m", MODEL, "--temperature", "0")
 REFUSED_MAX_MS = 100
 _UPSTREAM_FAILED = 5
 
@@ -43,7 +45,7 @@ def demo(screen: Screen) -> None:
     removed at the end: a question, the same question from the cache, a broken endpoint, the ledger, and the sum.
     """
     weights = screen.paths.data / "models"
-    with _signals_end_it(), _temporary_home(weights) as paths:
+    with interrupts.as_ctrl_c(), _temporary_home(weights) as paths:
         Demo(screen, paths).run()
 
 
@@ -74,10 +76,10 @@ class Demo:
         self._tell("Bring a small model to this machine; it runs in a child process of the daemon.")
         self._beast("models", "fetch", WEIGHTS)
         self._tell("Ask it.")
-        self._beast("ask", QUESTION, "-m", MODEL)
+        self._beast(*_ASK)
         asked = self._last_row(outcome="success", result="miss")
         self._tell("Ask again: the very same question is answered from the cache.")
-        self._beast("ask", QUESTION, "-m", MODEL)
+        self._beast(*_ASK)
         again = self._last_row(outcome="success", result="hit_exact")
         self._break()
         self._tell("Every request left one row in the ledger, the failed one too.")
@@ -136,12 +138,25 @@ class Demo:
         self._show(*words)
         out = sys.stderr if self._screen.as_json else None
         program = [sys.executable, "-P", "-m", "beastmode.cli", *words]
-        done = subprocess.run(program, env=self._environ, stdout=out, check=False)  # noqa: S603 - this very program
-        if done.returncode != fails_with:
+        code = self._run(program, out)
+        if code != fails_with:
             raise InternalError(
-                f"`beast {words[0]}` ended with exit code {done.returncode} instead of {fails_with}.",
+                f"`beast {words[0]}` ended with exit code {code} instead of {fails_with}.",
                 tips=["what it said stands above", "beast start --foreground shows what the daemon does"],
             )
+
+    def _run(self, program: list[str], out: TextIO | None) -> int:
+        """Runs a command to its end, and on Ctrl-C to its tidy end: it may be about to start something."""
+        child = None
+        try:
+            with interrupts.held():
+                child = subprocess.Popen(program, env=self._environ, stdout=out)  # noqa: S603 - this very program
+            return child.wait()
+        except BaseException:
+            if child is not None:
+                with interrupts.ignored():
+                    interrupts.end(child)
+            raise
 
     def _last_row(self, outcome: str, result: str | None = None) -> dict[str, Any]:
         """The newest row of the ledger, which must be as it was to be."""
@@ -168,10 +183,9 @@ def _temporary_home(weights: Path) -> Iterator[Paths]:
     try:
         yield paths
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave the daemon behind
-        _end_daemon(paths)
-        shutil.rmtree(home, ignore_errors=True)
+        with interrupts.ignored():  # a second Ctrl-C must not leave the daemon behind
+            _end_daemon(paths)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _end_daemon(paths: Paths) -> None:
@@ -182,19 +196,3 @@ def _end_daemon(paths: Paths) -> None:
         if owner is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(owner, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: tidily."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -46,6 +46,11 @@ def size(count: float | None) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
 
 
+def count(number: int, name: str) -> str:
+    """How many of what: `1 answer`, `1,200 answers`."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
 def usd(amount: float | None) -> str:
     """Dollars, with two digits that say something: `$0`, `$0.0003`, `$1.25`."""
     if amount is None:

@@ -6,12 +6,14 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from beastmode.cli import interrupts
 from beastmode.cli.screen import Screen
 from beastmode.client import Client
 from beastmode.core.errors import (
@@ -58,27 +60,24 @@ def start(paths: Paths) -> Started:
         InternalError: The daemon ended at once, or gave no answer in time.
     """
     began_s = time.monotonic()
-
-    def done(state: str, pid: int | None) -> Started:
-        return Started(state, pid, str(paths.rpc_socket), (time.monotonic() - began_s) * 1000)
-
     alive, pid = _ping(paths)
     if alive:
-        return done("already running", pid)
+        return _started("already running", pid, paths, began_s)
     paths.make()
-    output = paths.log_file.with_name("beast.out")
-    child, offset = _spawn(paths, output)
-    while time.monotonic() - began_s < START_LIMIT_S:
-        alive, pid = _ping(paths)
-        if alive:
-            _leave(child)
-            return done("started" if pid in (child.pid, None) else "already running", pid)
-        if child.poll():
-            raise _failed(child.returncode, output, offset)
-        if child.returncode == 0 and not _is_locked(paths):  # it gave way to one that was just leaving
-            child, offset = _spawn(paths, output)
-        time.sleep(_POLL_S)
-    _leave(child)
+    birth = _Birth(paths)
+    try:
+        birth.spawn()
+        while time.monotonic() - began_s < START_LIMIT_S:
+            alive, pid = _ping(paths)
+            if alive:
+                birth.leave()
+                return _started("started" if pid in (birth.pid, None) else "already running", pid, paths, began_s)
+            birth.check()
+            time.sleep(_POLL_S)
+    except KeyboardInterrupt:
+        birth.undo()
+        raise
+    birth.leave()
     raise InternalError(
         f"The daemon did not answer on {paths.rpc_socket} within {START_LIMIT_S:g} s.",
         tips=["beast start --foreground", f"read {paths.log_file}"],
@@ -156,32 +155,71 @@ def _answers(paths: Paths) -> bool:
     return True
 
 
-def _spawn(paths: Paths, output: Path) -> tuple[subprocess.Popen[bytes], int]:
-    """Starts the daemon in a session of its own, so that no terminal takes it along.
+def _started(state: str, pid: int | None, paths: Paths, began_s: float) -> Started:
+    return Started(state, pid, str(paths.rpc_socket), (time.monotonic() - began_s) * 1000)
 
-    Returns:
-        The process, and where in `output` its own words begin.
+
+class _Birth:
+    """A daemon that was started and has not answered yet.
+
+    Args:
+        paths: Its home.
     """
-    environ = dict(os.environ)
-    if environ.get("BEAST_HOME"):
-        environ["BEAST_HOME"] = str(paths.config)  # absolute: the daemon starts in another folder
-    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        if os.fstat(file).st_size > _OUTPUT_MAX_BYTES:
-            os.truncate(file, 0)
-        offset = os.fstat(file).st_size
-        child = subprocess.Popen(  # noqa: S603 - its own interpreter, fixed words
-            DAEMON, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd="/", env=environ, start_new_session=True
-        )
-    finally:
-        os.close(file)
-    return child, offset
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._output = paths.log_file.with_name("beast.out")
+        self._offset = 0
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    def spawn(self) -> None:
+        """Starts it in a session of its own, so that no terminal takes it along."""
+        environ = dict(os.environ)
+        if environ.get("BEAST_HOME"):
+            environ["BEAST_HOME"] = str(self._paths.config)  # absolute: it starts in another folder
+        with open(self._output, "ab", opener=_private) as output, interrupts.held():
+            if output.tell() > _OUTPUT_MAX_BYTES:
+                output.truncate(0)
+            self._offset = os.fstat(output.fileno()).st_size
+            self._child = subprocess.Popen(  # noqa: S603 - its own interpreter, fixed words
+                DAEMON,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=environ,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Looks whether it has ended.
+
+        Raises:
+            InternalError: It has, with what it said.
+        """
+        assert self._child is not None
+        if self._child.poll():
+            raise _failed(self._child.returncode, self._output, self._offset)
+        if self._child.returncode == 0 and not _is_locked(self._paths):  # it gave way to one that was just leaving
+            self.spawn()
+
+    def leave(self) -> None:
+        """It outlives this command, and nobody waits for it: Popen need not warn of that."""
+        if self._child is not None and self._child.returncode is None:
+            self._child.returncode = 0
+
+    def undo(self) -> None:
+        """Ctrl-C before it answered: it is ended, so that nothing comes up later."""
+        if self._child is not None:
+            interrupts.end(self._child, signal.SIGTERM, grace_s=0)
 
 
-def _leave(child: subprocess.Popen[bytes]) -> None:
-    """The daemon outlives this command, and nobody waits for it: Popen need not warn of that."""
-    if child.returncode is None:
-        child.returncode = 0
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _failed(code: int, output: Path, offset: int) -> BeastError:

@@ -23,6 +23,8 @@ _COMMANDS = {
     "requests": "requests:requests",
     "errors": "requests:errors",
     "sessions": "sessions:sessions",
+    "cache": "cache:cache",
+    "forget": "forget:forget",
     "config": "config:config",
     "plugins": "plugins:plugins",
     "rpc": "rpc:rpc",
