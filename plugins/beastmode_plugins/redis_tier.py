@@ -128,6 +128,8 @@ class RedisTier(Tier):
 
     def _translation(self, error: Exception) -> BeastError:
         known = self._errors
+        if isinstance(error.__cause__, known.RedisError):  # what went wrong while a Unix socket was connected
+            error = error.__cause__
         if isinstance(error, known.AuthenticationError | known.AuthorizationError | known.NoPermissionError):
             return AuthenticationError(
                 f"Redis at {self._place} refuses the user or the password, or the user may not do this.",
@@ -181,7 +183,9 @@ def _client(library: Any, url: str) -> tuple[Any, str]:
     Raises:
         BadInputError: The URL is wrong. Neither it nor redis-py's own words are shown: both may hold the password.
     """
-    connection = importlib.import_module("redis.asyncio.connection")
+    connection, retry, backoff = map(
+        importlib.import_module, ("redis.asyncio.connection", "redis.asyncio.retry", "redis.backoff")
+    )
     own = {
         "max_connections": CONNECTIONS,
         "timeout": REPLY_LIMIT_S,
@@ -190,9 +194,8 @@ def _client(library: Any, url: str) -> tuple[Any, str]:
         "socket_connect_timeout": CONNECT_LIMIT_S,
         "socket_timeout": REPLY_LIMIT_S,
         "health_check_interval": 0,
-        "retry": importlib.import_module("redis.asyncio.retry").Retry(
-            importlib.import_module("redis.backoff").NoBackoff(), 0
-        ),
+        # A connection that the server closed meanwhile, as after its restart, shows only when it is used.
+        "retry": retry.Retry(backoff.NoBackoff(), 1, (library.exceptions.ConnectionError,)),
     }
     try:
         options = dict(connection.parse_url(url)) | own
