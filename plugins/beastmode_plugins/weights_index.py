@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,9 +63,10 @@ class _Report(msgspec.Struct):
 def _bundled_pip() -> str | None:
     """The wheel of pip that Python carries for new environments; it runs as it is, for where pip was left out (uv)."""
     spec = importlib.util.find_spec("ensurepip")
-    if spec is None or spec.origin is None:
-        return None
-    return next((str(path) for path in Path(spec.origin).parent.glob("_bundled/pip-*.whl")), None)
+    folders = [Path(spec.origin).parent / "_bundled"] if spec is not None and spec.origin is not None else []
+    if shared := sysconfig.get_config_var("WHEEL_PKG_DIR"):  # Debian and Fedora keep it apart from ensurepip
+        folders.append(Path(shared))
+    return next((str(path) for folder in folders for path in sorted(folder.glob("pip-*.whl"))), None)
 
 
 def _normal(package: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class TestRows:
                 fell_back=True,
                 stream=True,
                 user="ann",
-                workspace="/home/ann/app",
+                workspace="/srv/ann/app",
                 client="http",
                 session_id="s1",
                 tags=["ci", "ünïcode"],
@@ -98,7 +99,7 @@ class TestRows:
             "fell_back": True,
             "stream": True,
             "user": "ann",
-            "workspace": "/home/ann/app",
+            "workspace": "/srv/ann/app",
             "client": "http",
             "session_id": "s1",
             "tags": ["ci", "ünïcode"],
@@ -140,6 +141,13 @@ class TestRows:
     async def test_a_request_that_is_not_there_is_said_so(self, ledger: Ledger) -> None:
         with pytest.raises(NotFoundError, match="req_none"):
             await ledger.get("req_none")
+
+    async def test_a_fresh_home_is_no_problem_and_has_an_empty_list(self, tmp_path: Path) -> None:
+        ledger = reopened(tmp_path / "state" / "ledger")
+        assert await ids(ledger) == []
+        assert ledger.problem is None
+        assert stat.S_IMODE((tmp_path / "state" / "ledger").stat().st_mode) == 0o700
+        ledger.close()
 
     async def test_the_file_is_private(self, ledger: Ledger) -> None:
         ledger.record(row("req_1"))

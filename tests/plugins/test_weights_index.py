@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import socket
+import sysconfig
 import venv
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from beastmode.core.clock import Clock
 from beastmode.core.errors import EndpointUnreachableError, InternalError, MalformedReplyError, NotFoundError
 from beastmode_plugins.weights import LocalWeights
 from beastmode_plugins.weights_catalogue import File, Member, Spec, Wheel
-from beastmode_plugins.weights_index import Network, Pip
+from beastmode_plugins.weights_index import Network, Pip, _bundled_pip
 from support.waiting import until_async
 from support.wheel_host import WheelHost, wheel, wheel_host
 
@@ -141,8 +142,26 @@ async def test_an_environment_without_pip_uses_the_one_that_python_carries(host:
     assert list(await Pip(str(bare / "bin" / "python"), environ).locate([PIN])) == ["tiny-weights"]
 
 
+async def test_a_system_that_keeps_pips_wheel_elsewhere_is_asked_where(
+    host: WheelHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian and Fedora take it out of ensurepip."""
+    bare = tmp_path / "bare"
+    await asyncio.to_thread(venv.create, bare, with_pip=False)
+    carried = await asyncio.to_thread(_bundled_pip)
+    assert carried is not None
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / Path(carried).name).symlink_to(carried)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"WHEEL_PKG_DIR": str(tmp_path / "wheels")}.get)
+    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"{host.url}/simple"}
+
+    assert list(await Pip(str(bare / "bin" / "python"), environ).locate([PIN])) == ["tiny-weights"]
+
+
 async def test_where_there_is_no_pip_at_all_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: None)
     python = program(tmp_path, "echo 'python: No module named pip' >&2; exit 1")
 
     with pytest.raises(NotFoundError, match="has no pip"):

@@ -78,7 +78,7 @@ class Database:
     """One SQLite file in WAL mode. `open` and `set_aside` are the writer's; readers take connections with `reader`.
 
     Args:
-        path: The file; made as 0600 where it is missing.
+        path: The file; made as 0600 where it is missing, its folder as 0700.
         on_damage: Gets a sentence when the file was set aside.
     """
 
@@ -93,6 +93,7 @@ class Database:
         Raises:
             BeastError: The file was written by a newer version.
             sqlite3.Error: The disk refuses.
+            OSError: It refuses even the empty file.
         """
         try:
             return self._open()
@@ -103,6 +104,7 @@ class Database:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connect()
         try:
