@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import cast
 
 import msgspec
 
@@ -18,7 +19,7 @@ class Echo(asyncio.Protocol):
     encode = msgspec.json.Encoder().encode
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         out = []
@@ -35,12 +36,14 @@ async def main(path: str) -> None:
     await server.serve_forever()
 
 
-if __name__ == "__main__":
+def new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
-
-        loop_factory = uvloop.new_event_loop
     except ImportError:
-        loop_factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main(sys.argv[1]))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import lmdb
 import pytest
+
 from beastmode.client import Client
 from beastmode.core.errors import BeastError
 from support.daemon import Daemon
@@ -90,7 +91,9 @@ def test_nothing_acknowledged_is_lost(upstream: ProviderServer, kills: int) -> N
         until(lambda: daemon.call("cache.stats")["l2"]["waiting"] == 0)
         daemon.stop()
         verify(daemon)
-    print(f"{kills} kills: ready again after {sorted(starts)[len(starts) // 2]:.2f} s, at the worst {max(starts):.2f} s")
+    print(
+        f"{kills} kills: ready again after {sorted(starts)[len(starts) // 2]:.2f} s, at the worst {max(starts):.2f} s"
+    )
 
 
 def verify(daemon: Daemon) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from beastmode.client import Client
 from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
@@ -40,6 +41,12 @@ def run_daemon(home: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         timeout=30,
         check=False,
     )
+
+
+def test_a_fresh_home_is_healthy() -> None:
+    with Daemon() as daemon:
+        health = daemon.call("health.get")
+        assert (health["status"], health["issues"]) == ("healthy", [])
 
 
 def test_a_second_daemon_of_a_home_says_so_and_ends_well() -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+
 from beastmode.client import AsyncClient
 from beastmode.core.errors import BeastError
 from support.daemon import Daemon
@@ -93,9 +94,7 @@ async def test_plain_and_streaming_callers_share_a_call(upstream: ProviderServer
 async def test_who_cancels_does_not_end_it_for_the_others(
     daemon: Daemon, upstream: ProviderServer, clients: list[AsyncClient], leaving: int
 ) -> None:
-    ask = [
-        asyncio.ensure_future(client.chat(f"Stay {leaving}", model="custom:latency-300")) for client in clients[:6]
-    ]
+    ask = [asyncio.ensure_future(client.chat(f"Stay {leaving}", model="custom:latency-300")) for client in clients[:6]]
     await until_async(lambda: upstream.stats()["active"] == 1)
     await until_async(lambda: daemon.call("status")["in_flight"] == 1)
     await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from beastmode.core.errors import BeastError
 from support.daemon import Daemon
 from support.provider_server import ProviderServer
@@ -33,9 +34,9 @@ def fresh_counts(upstream: ProviderServer) -> None:
 
 def add(daemon: Daemon, upstream: ProviderServer, behaviour: str, **more: Any) -> str:
     """Registers a model that behaves like that; gives its id."""
-    id = f"custom:{more.pop('name', behaviour)}"
-    daemon.add(id, f"{upstream.url}/v1", upstream_model=behaviour, **more)
-    return id
+    model = f"custom:{more.pop('name', behaviour)}"
+    daemon.add(model, f"{upstream.url}/v1", upstream_model=behaviour, **more)
+    return model
 
 
 def row_of(daemon: Daemon, request_id: str | None) -> dict[str, Any]:
@@ -91,7 +92,13 @@ def test_a_stored_answer_replays_as_a_stream_and_a_stored_stream_serves_a_plain_
 
 @pytest.mark.parametrize(
     "other",
-    [{"user": "someone"}, {"workspace": "/elsewhere"}, {"temperature": 0.3}, {"max_tokens": 5}, {"message": "scope me"}],
+    [
+        {"user": "someone"},
+        {"workspace": "/elsewhere"},
+        {"temperature": 0.3},
+        {"max_tokens": 5},
+        {"message": "scope me"},
+    ],
     ids=lambda other: next(iter(other)),
 )
 def test_no_answer_crosses_a_scope(daemon: Daemon, upstream: ProviderServer, other: dict[str, Any]) -> None:

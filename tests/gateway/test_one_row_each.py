@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+
 from beastmode.client import AsyncClient
 from beastmode.core.errors import BeastError
 from support.daemon import Daemon, rpc
@@ -29,7 +30,9 @@ def upstream() -> Iterator[ProviderServer]:
 
 async def test_a_mixed_run_leaves_one_row_for_each_request(upstream: ProviderServer) -> None:
     chance = random.Random(11)
-    settings = "upstream.timeout_s = 0.3\nupstream.max_attempts = 2\nupstream.retry_wait_s = 0.1\nupstream.cooldown_s = 0.2"
+    settings = (
+        "upstream.timeout_s = 0.3\nupstream.max_attempts = 2\nupstream.retry_wait_s = 0.1\nupstream.cooldown_s = 0.2"
+    )
     with Daemon(settings) as daemon:
         for behaviour in BEHAVIOURS:
             daemon.add(f"custom:{behaviour}", f"{upstream.url}/v1", upstream_model=behaviour)
@@ -48,9 +51,7 @@ async def test_a_mixed_run_leaves_one_row_for_each_request(upstream: ProviderSer
                 "model": f"custom:{behaviour}",
                 "cache": chance.choice(("default", "default", "default", "off", "refresh", "only")),
             }
-            ask = asyncio.ensure_future(
-                clients[number % 8].call("chat", params | {"stream": chance.random() < 0.5})
-            )
+            ask = asyncio.ensure_future(clients[number % 8].call("chat", params | {"stream": chance.random() < 0.5}))
             if cancel_after_s is not None:
                 await asyncio.sleep(cancel_after_s)
                 ask.cancel()
@@ -92,7 +93,7 @@ async def test_a_mixed_run_leaves_one_row_for_each_request(upstream: ProviderSer
 
 
 def vanish(daemon: Daemon) -> int:
-    """Clients that hang up at once, a little later, and in the middle of a stream; gives how many requests they sent."""
+    """Clients hang up at once, a little later, and in the middle of a stream; gives how many requests they sent."""
     for number, model in enumerate(["custom:hang", "custom:stream-slow-1", "custom:ok"] * 10):
         with daemon.raw() as wire:
             wire.send(rpc("chat", {"message": f"gone {number}", "model": model, "stream": True, "cache": "off"}))

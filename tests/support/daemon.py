@@ -95,7 +95,7 @@ class Daemon:
         return code
 
     def kill(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()

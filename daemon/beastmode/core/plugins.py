@@ -126,7 +126,7 @@ class Provider(ABC):
             ProviderError: The endpoint can not be reached, or refuses.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - many have nothing to end
         """Ends what the provider started (child processes and the like)."""
 
 
@@ -260,7 +260,7 @@ class Embedder(ABC):
             BeastError: It is not ready, or the model fails; with tips.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - many have nothing to end
         """Ends what the embedder started (child processes and the like)."""
 
 
@@ -344,7 +344,7 @@ class Tier(ABC):
             BeastError: With tips; some may be gone.
         """
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - many have nothing to end
         """Closes what the tier has open."""
 
 
