@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -288,6 +289,28 @@ class TestSize:
         assert store.get(key_of("more 19")) == b"x" * 1000
         store.close()
 
+    @pytest.mark.parametrize("sizes", [[2900], [100, 1000, 3000, 60_000]])
+    def test_a_store_at_its_bound_goes_on_taking_large_batches(self, tmp_path: Path, sizes: list[int]) -> None:
+        rng = random.Random(1)
+        store = Store(tmp_path, MB, lambda: 1000.0)
+        store.open()
+        for _ in range(30):
+            store.apply([put_operation(rng.randbytes(16), b"x" * rng.choice(sizes)) for _ in range(100)])
+        assert store.bytes <= MB
+        assert (tmp_path / "data.mdb").stat().st_size <= 10 * MB
+        store.close()
+
+    def test_a_commit_that_freed_nearly_every_page_is_followed_by_others(self, tmp_path: Path) -> None:
+        store = Store(tmp_path, MB, lambda: 1000.0)
+        store.open()
+        with _holding_a_read(tmp_path), pytest.raises(lmdb.MapFullError):
+            for number in range(100_000):
+                store.apply([put_operation(key_of(number), b"x" * 1000)])
+        store.apply([CLEAR])
+        store.apply([put_operation(key_of(number), b"x" * 1000) for number in range(300)])
+        assert store.get(key_of(299)) is not None
+        store.close()
+
     def test_a_map_that_someone_else_made_larger_is_followed(self, tmp_path: Path) -> None:
         store = Store(tmp_path, MB, lambda: 1000.0)
         store.map.watch = False
@@ -322,6 +345,7 @@ class _holding_a_read:  # noqa: N801 - reads as a sentence
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.process.stdin.close()
 
 
 class TestFilter:

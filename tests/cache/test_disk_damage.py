@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from beastmode.cache import disk_check, disk_keeper
+from beastmode.cache import disk, disk_check, disk_keeper
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.disk_check import UncheckedError, check_in_child
 from support.answers import HeldClock, answer, key_of
@@ -233,6 +233,11 @@ class TestDamagedFiles:
         assert "answers-00000001.journal" in problem
 
 
+async def no_read_runs(tier: DiskTier) -> None:
+    """A map that is cut off in the very moment it is read ends the process; the next start finds the damage."""
+    await until_async(lambda: not tier.maybe(key_of("never stored")) and tier.stats().waiting == 0)
+
+
 class TestDamageWhileItRuns:
     @pytest.mark.parametrize("damage", [cut_in_half, all_zeros, lambda folder: data(folder).unlink()])
     async def test_a_file_that_is_damaged_under_a_running_daemon_is_replaced(
@@ -241,6 +246,7 @@ class TestDamageWhileItRuns:
         tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=20)
         await tier.start()
         assert await tier.get(key_of(NAMES[100]), 1001) is not None
+        await no_read_runs(tier)
         damage(folder)
         for name in NAMES:
             assert await tier.get(key_of(name), 1001) is None
@@ -252,6 +258,7 @@ class TestDamageWhileItRuns:
     async def test_the_writer_notices_it_too_and_loses_nothing(self, folder: Path) -> None:
         tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=20)
         await tier.start()
+        await no_read_runs(tier)
         cut_within_a_page(folder)
         tier.put(answer("fresh"))
         await until_async(lambda: tier.stats().ready and tier.stats().waiting == 0)
@@ -263,6 +270,7 @@ class TestDamageWhileItRuns:
     async def test_a_lock_file_that_was_cut_is_mended(self, folder: Path) -> None:
         tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=20)
         await tier.start()
+        await no_read_runs(tier)
         os.truncate(folder / "store" / "lock.mdb", 0)
         os.utime(data(folder))
         assert await tier.get(key_of(NAMES[100]), 1001) is not None
@@ -306,6 +314,7 @@ class TestTheCheck:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(disk_keeper, "check_in_child", _checks_until_stopped)
+        monkeypatch.setattr(disk, "CLOSE_WAIT_S", 0.05)
         (folder / "store.json").unlink()
         tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=0)
         await tier.start()
@@ -317,6 +326,14 @@ class TestTheCheck:
         assert await tier.get(key_of("fresh"), 1001) == answer("fresh")
         assert await tier.get(key_of(NAMES[100]), 1001) is not None
         await tier.close()
+
+    async def test_a_stop_waits_a_little_for_it_so_that_the_journal_is_emptied(self, folder: Path) -> None:
+        (folder / "store.json").unlink()
+        tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=0)
+        await tier.start()
+        tier.put(answer("fresh"))
+        await tier.close()
+        assert list(folder.glob("*.journal")) == []
 
     async def test_a_check_that_can_not_be_made_is_named_and_made_again(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ SHARE_MAX = 8
 TOUCH_S = 60.0
 WALK_S = 3600.0
 AGAIN_S = 1.0
+CLOSE_WAIT_S = 3.0
 PIECE = 200
 KEYS_A_REMOVAL = 1000
 
@@ -130,6 +131,7 @@ class DiskTier:
         if walker is not None:
             walker.cancel()
             await asyncio.wait([walker])
+            await asyncio.to_thread(self._keeper.wait, CLOSE_WAIT_S)  # else the journal grows from run to run
             await asyncio.to_thread(self._journal.close)
         await asyncio.to_thread(self._reader.close)
         await asyncio.to_thread(self._keeper.close)

@@ -112,6 +112,15 @@ class Keeper:
         self.away_since_s = self._clock.mono_s()
         self._begin_check()
 
+    def wait(self, timeout_s: float) -> None:
+        """Waits for a check that runs. Blocks.
+
+        Args:
+            timeout_s: Longest wait.
+        """
+        if self._thread is not None and not self.ready:
+            self._thread.join(timeout_s)
+
     def close(self) -> None:
         """Ends a check, closes the store and leaves the mark of a clean stop. Blocks."""
         with self._guard:

@@ -136,6 +136,10 @@ class Map:
             self._env.set_mapsize(size_bytes)
             self.size_bytes = self._env.info()["map_size"]
 
+    def forget_dead_readers(self) -> None:
+        """Takes away what processes that were killed during a read still hold."""
+        self._untouched().reader_check()
+
     def copy_to(self, folder: Path) -> None:
         """Writes a copy without free pages.
 

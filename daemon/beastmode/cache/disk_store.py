@@ -16,9 +16,11 @@ from beastmode.cache.disk_tables import Tables
 
 MAP_MIN_BYTES = 1 << 20
 SPARE_BYTES = 8 << 20
+FREE_SHARE = 5
 BATCH_SHARE = 16
-EVICTION_BYTES = 1 << 20
-ROOM_ATTEMPTS = 6
+BATCH_MAX_BYTES = 1 << 20
+BATCH_MAX = 1000
+TURN_BYTES = 256 << 10
 
 Work = Callable[["lmdb.Transaction[bytes]"], int]
 """What happens inside a transaction; returns how many entries were evicted."""
@@ -48,8 +50,8 @@ class Store:
         self._wall_s = wall_s
         self._size_bytes = _whole_pages(max(max_bytes, MAP_MIN_BYTES))
         self._file_max_bytes = _whole_pages(self._size_bytes + max(self._size_bytes // 8, SPARE_BYTES))
-        self._keep_bytes = self._size_bytes - self._size_bytes // 8  # what a commit frees is free two commits later
-        self._batch_bytes = self._size_bytes // BATCH_SHARE
+        self._keep_bytes = self._size_bytes - self._size_bytes // FREE_SHARE  # LMDB needs free pages, some in a row
+        self._batch_bytes = min(self._size_bytes // BATCH_SHARE, BATCH_MAX_BYTES)
         self._writing = threading.Lock()
 
     @property
@@ -82,8 +84,8 @@ class Store:
 
     def _shrink(self) -> None:
         """Evicts what no longer fits and gives the room back to the disk, where there is room to do so."""
-        while self.bytes > self._keep_bytes:
-            self._transact(partial(self._evict, keep_bytes=max(self._keep_bytes, self.bytes - EVICTION_BYTES)))
+        self._grow(SPARE_BYTES, self.map.size_bytes + SPARE_BYTES)
+        self._evict_down()
         fresh = self.folder.with_name(self.folder.name + ".compact")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -159,47 +161,69 @@ class Store:
         """
         with self._writing:
             for batch in _batches(operations, self._batch_bytes):
-                self._transact(partial(self._apply, batch=batch))
+                self._apply(batch)
+            self._evict_down()
 
-    def _apply(self, txn: lmdb.Transaction[bytes], batch: list[bytes]) -> int:
+    def _apply(self, batch: list[bytes]) -> None:
+        """Does a batch in one transaction, or in several smaller ones where the map is too full for that."""
+        try:
+            self._commit(partial(self._do, batch=batch))
+            return
+        except lmdb.MapFullError:
+            self._make_room()
+        if len(batch) == 1:
+            self._commit(partial(self._do, batch=batch))
+            return
+        self._apply(batch[: len(batch) // 2])
+        self._apply(batch[len(batch) // 2 :])
+
+    def _do(self, txn: lmdb.Transaction[bytes], batch: list[bytes]) -> int:
         now_s = self._wall_s()
         for operation in batch:
             self._tables.apply(txn, operation, now_s)
-        return self._evict(txn, self._keep_bytes)
+        return self._evict(txn)
 
-    def _evict(self, txn: lmdb.Transaction[bytes], keep_bytes: int) -> int:
-        return self._tables.evict(txn, keep_bytes)
+    def _evict(self, txn: lmdb.Transaction[bytes]) -> int:
+        """Evicts what is too much, but never so much at once that the transaction itself finds no room."""
+        return self._tables.evict(txn, max(self._keep_bytes, self.bytes - self._batch_bytes))
 
-    def _transact(self, work: Work) -> None:
-        """Runs one durable transaction, and makes room for it where the map is full."""
-        for attempt in range(ROOM_ATTEMPTS):
+    def _evict_down(self) -> None:
+        """Evicts all that is too much, which is more than a little only where less is allowed than before."""
+        while self.bytes > self._keep_bytes:
             try:
-                self._commit(work)
-                return
+                self._commit(self._evict)
             except lmdb.MapFullError:
-                if attempt == ROOM_ATTEMPTS - 1:
-                    raise
-                self._make_room(grow=attempt % 2 == 1)
-            except lmdb.MapResizedError:
-                self.map.resize(0)
+                self._make_room()
+                self._commit(self._evict)
 
     def _commit(self, work: Work) -> None:
         def counted(txn: lmdb.Transaction[bytes]) -> tuple[int, int, int]:
             return work(txn), self._tables.count(txn), self._tables.size_bytes(txn)
 
-        evicted, self.entries, self.bytes = self.map.commit(counted)
+        try:
+            done = self.map.commit(counted)
+        except lmdb.MapResizedError:  # another process made the map larger
+            self.map.resize(0)
+            done = self.map.commit(counted)
+        evicted, self.entries, self.bytes = done
         self.evictions += evicted
 
-    def _make_room(self, grow: bool) -> None:
-        """Evicts a little more, or lets the map grow where there is nothing to evict, or not even room to do it."""
-        if not grow:
-            try:
-                self._commit(partial(self._evict, keep_bytes=self.bytes - self._batch_bytes))
-                return
-            except lmdb.MapFullError:
-                pass
-        largest_bytes = max(self._file_max_bytes, _whole_pages(self.map.file_bytes) + SPARE_BYTES * self.oversized)
-        larger_bytes = min(self.map.size_bytes + self._batch_bytes + MAP_MIN_BYTES, largest_bytes)
+    def _make_room(self) -> None:
+        """Makes pages free: those that a commit freed, or a dead reader held, wait for one more commit."""
+        self.map.forget_dead_readers()
+        self._grow(MAP_MIN_BYTES, self._file_max_bytes - MAP_MIN_BYTES)
+        try:
+            self._commit(self._turn)
+        except lmdb.MapFullError:
+            self._grow(TURN_BYTES, self._file_max_bytes)
+            self._commit(self._turn)
+
+    def _turn(self, txn: lmdb.Transaction[bytes]) -> int:
+        self._tables.turn(txn)
+        return 0
+
+    def _grow(self, more_bytes: int, largest_bytes: int) -> None:
+        larger_bytes = min(self.map.size_bytes + more_bytes, largest_bytes)
         if larger_bytes > self.map.size_bytes:
             self.map.resize(larger_bytes)
 
@@ -209,7 +233,7 @@ def _batches(operations: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes
     batch: list[bytes] = []
     size = 0
     for operation in operations:
-        if batch and size + len(operation) > max_bytes:
+        if batch and (size + len(operation) > max_bytes or len(batch) == BATCH_MAX):
             yield batch
             batch, size = [], 0
         batch.append(operation)

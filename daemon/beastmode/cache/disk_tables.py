@@ -27,6 +27,7 @@ _STORED = struct.Struct(">d")
 _STAMP = struct.Struct(">Q")
 _STAMP_MAX = (1 << 63) - 1
 _SCHEMA_KEY = b"schema"
+_TURN_KEY = b"turn"
 
 
 class NewerSchemaError(InternalError):
@@ -200,6 +201,10 @@ class Tables:
                 txn.delete(key, db=self.entries)
                 went += 1
         return went
+
+    def turn(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Changes a few bytes, so that there is something to commit."""
+        txn.put(_TURN_KEY, b"%d" % txn.id(), db=self.meta)
 
     def keys(self, txn: lmdb.Transaction[bytes], after: bytes, limit: int) -> list[tuple[bytes, float]]:
         """Lists keys in order, with the wall clock at which each was stored (infinite: it has no age)."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 _places = struct.Struct("<IIII").unpack
 KEYS_MIN = 4096
 BITS_A_KEY = 32
-PIECE = 500
+PIECE = 200
 
 Keys = list[tuple[bytes, float]]
 """Keys, each with the wall clock at which it was stored; infinite: it has no age."""
