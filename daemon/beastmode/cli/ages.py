@@ -8,47 +8,50 @@ import time
 import click
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGE = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?[smhdw])+")
+_PART = re.compile(r"([0-9.]+)([smhdw])")
 
 
-class Age(click.ParamType):
-    """A span such as `30m`, `2h30m`, `7d` or `2w`; its value is seconds."""
-
-    name = "age"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Reads the option's text."""
-        if not isinstance(value, str):
-            return value
-        seconds = span_s(value)
-        if seconds is None:
-            self.fail(f"{value!r} is no span of time; write it as 30m, 2h, 7d or 2w", param, ctx)
-        return seconds
-
-
-class Since(click.ParamType):
-    """A time, or how long ago it was; its value is the time in RFC 3339."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Reads the option's text."""
-        from beastmode.core.clock import parse_rfc3339, rfc3339
-
-        ago_s = span_s(value)
-        try:
-            return rfc3339(max(0.0, time.time() - ago_s) if ago_s is not None else parse_rfc3339(value))
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write it as 2h, 3d or 2026-11-20T09:00:00Z", param, ctx)
-
-
-def span_s(text: str) -> float | None:
-    """The seconds of a span such as `2h30m`; None where it is none.
+def age_s(text: str) -> float:
+    """Reads the value of an option such as `--older-than 7d`.
 
     Args:
         text: Numbers, each followed by s, m, h, d or w.
+
+    Returns:
+        Seconds.
+
+    Raises:
+        click.BadParameter: It is no span of time.
     """
-    if not text.isascii() or not _AGE.fullmatch(text):
+    found = _span_s(text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no span of time; write it as 30m, 2h, 7d or 2w")
+    return found
+
+
+def since(text: str) -> str:
+    """Reads the value of an option such as `--since 2h`.
+
+    Args:
+        text: How long ago, or a time in RFC 3339; without a zone that is UTC.
+
+    Returns:
+        The time in RFC 3339.
+
+    Raises:
+        click.BadParameter: It is neither.
+    """
+    from beastmode.core.clock import parse_rfc3339, rfc3339  # imports asyncio
+
+    ago_s = _span_s(text)
+    try:
+        return rfc3339(parse_rfc3339(text) if ago_s is None else max(0.0, time.time() - ago_s))
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{text!r} is no time; write it as 2h, 3d or 2026-11-20T09:00:00Z") from None
+
+
+def _span_s(text: str) -> float | None:
+    if not _SPAN.fullmatch(text):
         return None
     return sum(float(count) * _UNITS_S[unit] for count, unit in _PART.findall(text))

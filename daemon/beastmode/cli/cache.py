@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from beastmode.cli import figures, prompts
-from beastmode.cli.ages import Age
+from beastmode.cli.ages import age_s
 from beastmode.cli.command import Group, pass_screen
 from beastmode.cli.completing import model_names
 from beastmode.cli.screen import Screen
@@ -83,9 +83,8 @@ def lookup(screen: Screen, prompt: tuple[str, ...], model: str | None, scope: st
 
 def _outcome(reply: dict[str, Any]) -> list[str]:
     parts = [" ".join(part for part in (reply["result"], reply.get("tier")) if part)]
-    for name in ("similarity", "confidence"):
-        if reply.get(name) is not None:
-            parts.append(f"{name} {reply[name]:.3f}")
+    named = ("similarity", "confidence")
+    parts += [f"{name} {reply[name]:.3f}" for name in named if reply.get(name) is not None]
     return [*parts, reply["why"]] if reply.get("why") else parts
 
 
@@ -149,9 +148,9 @@ def reject(screen: Screen, request_id: str | None, entry: str | None) -> None:
 @cache.command()
 @click.option("-m", "--model", help="Given by this model.", shell_complete=model_names)
 @click.option("--workspace", metavar="DIR", type=click.Path(), help="Of this workspace.")
-@click.option("--file", "file", type=click.Path(), help="Made from this file.")
+@click.option("--file", metavar="FILE", type=click.Path(), help="Made from this file.")
 @click.option("--tag", help="With this label.")
-@click.option("--older-than", "older_than_s", metavar="AGE", type=Age(), help="At least so old, such as 30m, 2h or 7d.")
+@click.option("--older-than", "older_than_s", metavar="AGE", type=age_s, help="At least so old, such as 30m, 2h or 7d.")
 @click.option("--dry-run", is_flag=True, help="Only count them.")
 @pass_screen
 def invalidate(
@@ -165,21 +164,22 @@ def invalidate(
 ) -> None:
     """Take stored answers out, in every tier.
 
-    All that is given must hold. A file is meant as its project names it: relative to the workspace, or else to the
-    project around the current folder.
+    All that is given must hold. FILE is told by its path inside the workspace, or inside the project around the current
+    folder where no workspace is named.
     """
     root = str(Path(workspace).expanduser().resolve()) if workspace is not None else None
     filters = {
         "model": model,
         "workspace": root,
-        "path": prompts.inside(file, root) if file is not None else None,
+        "path": _named(file, root) if file is not None else None,
         "tag": tag,
         "older_than_s": older_than_s,
     }
     given = {name: value for name, value in filters.items() if value is not None}
     if not given:
         raise BadInputError(
-            "Which answers?", tips=["beast cache invalidate --older-than 7d --dry-run", "all of them: beast cache clear"]
+            "Which answers?",
+            tips=["beast cache invalidate --older-than 7d --dry-run", "all of them: beast cache clear"],
         )
     with screen.client() as client:
         reply = client.call("cache.invalidate", {**given, "dry_run": dry_run})
@@ -187,6 +187,14 @@ def invalidate(
         return screen.json(reply)
     found = figures.count(reply["entries"], "answer")
     return screen.say(f"{found} would be taken out" if dry_run else f"took {found} out")
+
+
+def _named(file: str, root: str | None) -> str:
+    """A file's path as stored answers name it."""
+    if root is None:
+        return str(prompts.attached([file])["files"][0])
+    path = Path(file).expanduser().resolve()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else file
 
 
 @cache.command()

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from beastmode.cli import figures
-from beastmode.cli.ages import Since
+from beastmode.cli.ages import since as since_option
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.confirm import confirmed
 from beastmode.cli.screen import Screen
@@ -29,16 +29,14 @@ beast forget --all --yes
 @click.option(
     "--since",
     metavar="TIME",
-    type=Since(),
+    type=since_option,
     help="Everything since this time: 2h, 3d, or 2026-11-20T09:00:00Z (UTC, unless a zone is named).",
 )
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_screen
-def forget(
-    screen: Screen, workspace: str | None, since: str | None, everything: bool, dry_run: bool, yes: bool
-) -> int:
+def forget(screen: Screen, workspace: str | None, since: str | None, everything: bool, dry_run: bool, yes: bool) -> int:
     """Forget prompts, answers, vectors and sessions.
 
     Of a workspace, since a time, or all of them, in every tier. Counts first, and asks at a terminal.
