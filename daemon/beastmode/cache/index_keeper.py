@@ -1,0 +1,267 @@
+"""Keeps a sound snapshot of the vector index: loads proved ones, watches their files, has a child build new ones.
+
+A thread of its own does all that, so that no search ever waits for it. Needs numpy.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from beastmode.cache.index_build import Orders, Word
+from beastmode.cache.index_format import DamagedSnapshotError, remove_older, remove_others, snapshots
+from beastmode.cache.index_snapshot import Graph, Snapshot
+from beastmode.core.clock import Clock
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 2.0
+RETRY_MAX_S = 300.0
+BUILD_MAX_S = 3600.0
+
+
+class Taker(Protocol):
+    """Who uses snapshots."""
+
+    def take(self, snapshot: Snapshot, generation: int) -> bool:
+        """Uses a snapshot from now on, unless everything was cleared since its build began."""
+
+    def lose(self) -> None:
+        """Uses none from now on."""
+
+
+class Keeper:
+    """Loads, watches and builds snapshots.
+
+    Args:
+        orders: What a build is told; `store` is filled in.
+        source: Folder of the store of L2; None while it must not be read.
+        clock: Time.
+        taker: Who gets each new snapshot.
+        pause_s: Least pause between two builds, and before the first repetition of one that failed.
+
+    Attributes:
+        builds: Builds that came to their end.
+        build_s: How long the last one took.
+        building: One runs.
+    """
+
+    def __init__(
+        self, orders: Orders, source: Callable[[], Path | None], clock: Clock, taker: Taker, pause_s: float
+    ) -> None:
+        self.builds = 0
+        self.build_s: float | None = None
+        self.building = False
+        self._orders = orders
+        self._folder = Path(orders.folder)
+        self._source = source
+        self._clock = clock
+        self._taker = taker
+        self._pause_s = pause_s
+        self._not_before_s = 0.0
+        self._failures = 0
+        self._damage: str | None = None
+        self._trouble: str | None = None
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._wanted = True
+        self._purge = False
+        self._stop = False
+        self._generation = 0
+        self._child: subprocess.Popen[bytes] | None = None
+        self._current: Snapshot | None = None
+        self._thread = threading.Thread(target=self._run, name="cache-index", daemon=True)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, in sentences, until it is mended; None where all is well."""
+        return " ".join(one for one in (self._damage, self._trouble) if one) or None
+
+    @property
+    def idle(self) -> bool:
+        """No build runs, and none is due."""
+        return not self.building and not self._wanted
+
+    def start(self) -> None:
+        """Begins; returns at once."""
+        self._thread.start()
+
+    def ask(self, purge: bool = False) -> None:
+        """Has the index built anew, as soon as that may be; returns at once.
+
+        Args:
+            purge: Nothing of a removed row may stay in any file.
+        """
+        self._wanted = True
+        self._purge |= purge
+        self._wake.set()
+
+    def discard(self) -> int:
+        """Ends a build and deletes every snapshot.
+
+        Returns:
+            The generation of the snapshots that will come.
+        """
+        with self._guard:
+            self._generation += 1
+            self._current = None
+            self._kill()
+            remove_others(self._folder, keep=None)
+            self._not_before_s = self._clock.mono_s() + self._pause_s
+            return self._generation
+
+    def note_damage(self, what: str) -> None:
+        """Gives the snapshot in use up, and has a new one built.
+
+        Args:
+            what: What is wrong with it.
+        """
+        with self._guard:
+            self._current = None
+        self._damage = f"The vector index in {self._folder} was damaged ({what}); it is being built anew."
+        log.warning(self._damage)
+        self._taker.lose()
+        self.ask()
+
+    def close(self) -> None:
+        """Ends everything. Blocks for milliseconds."""
+        with self._guard:
+            self._stop = True
+            self._kill()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _kill(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+
+    def _run(self) -> None:
+        self._load_newest()
+        while not self._stop:
+            self._wake.clear()
+            self._watch()
+            if self._wanted and self._clock.mono_s() >= self._not_before_s:
+                self._build()
+            self._wake.wait(min(WATCH_S, self._pause_s) if self._wanted else WATCH_S)
+
+    def _load_newest(self) -> None:
+        found = snapshots(self._folder)
+        if not found:
+            if self._folder.exists():
+                self.note_damage("it was gone")
+            return
+        try:
+            self._take(found[0], self._generation)
+        except (DamagedSnapshotError, OSError) as error:
+            self.note_damage(str(error))
+
+    def _watch(self) -> None:
+        current = self._current
+        damaged = current.damaged_file() if current is not None else None
+        if damaged is not None:
+            self.note_damage(f"{damaged}: somebody else changed it")
+
+    def _build(self) -> None:
+        store = self._source()
+        if store is None:
+            return
+        with self._guard:
+            if self._stop:
+                return
+            generation, purge = self._generation, self._purge
+            self._wanted = self._purge = False
+            self.building = True
+        started_s = self._clock.mono_s()
+        try:
+            self._run_child(msgspec.structs.replace(self._orders, store=str(store), purge=purge), generation)
+        except (OSError, DamagedSnapshotError, ChildError) as error:
+            self._failed(error, generation, purge)
+        else:
+            self._failures = 0
+            self._trouble = None
+            if self._current is not None:
+                self._damage = None
+            self.builds += 1
+            self.build_s = self._clock.mono_s() - started_s
+            self._not_before_s = self._clock.mono_s() + self._pause_s
+        finally:
+            self.building = False
+
+    def _failed(self, error: Exception, generation: int, purge: bool) -> None:
+        if self._stop or generation != self._generation:
+            return
+        pause_s = min(self._pause_s * 2**self._failures, RETRY_MAX_S)
+        self._failures += 1
+        self._not_before_s = self._clock.mono_s() + pause_s
+        self._trouble = f"The vector index in {self._folder} could not be built: {error}; next try in {pause_s:.0f} s."
+        log.warning(self._trouble)
+        self.ask(purge)
+
+    def _run_child(self, orders: Orders, generation: int) -> None:
+        with self._guard:
+            remove_others(self._folder, keep=self._current.folder if self._current else None)
+            if self._stop or generation != self._generation:
+                return
+            child = self._child = _start(orders)
+        timer = threading.Timer(BUILD_MAX_S, child.kill)
+        timer.start()
+        try:
+            self._listen(child, generation)
+        finally:
+            timer.cancel()
+            child.kill()
+            child.wait()
+            for stream in (child.stdin, child.stdout):
+                assert stream is not None
+                stream.close()
+
+    def _listen(self, child: subprocess.Popen[bytes], generation: int) -> None:
+        assert child.stdout is not None
+        for line in child.stdout:
+            word = msgspec.json.decode(line, type=Word)
+            if word.error:
+                raise ChildError(word.error)
+            self._take(self._folder / word.published, generation)
+        code = child.wait()
+        if code:
+            raise ChildError(f"its process ended with {code}")
+
+    def _take(self, folder: Path, generation: int) -> None:
+        """Proves and loads a snapshot, and hands it over."""
+        loaded: dict[str, Graph] = self._current.graphs if self._current else {}
+        snapshot = Snapshot(folder, self._orders.embedder, self._orders.dim, loaded)
+        if self._taker.take(snapshot, generation):
+            with self._guard:
+                if generation == self._generation:
+                    self._current = snapshot
+                    remove_older(folder)
+
+
+class ChildError(Exception):
+    """The child process could not build the index."""
+
+
+def _start(orders: Orders) -> subprocess.Popen[bytes]:
+    """Starts the child process and gives it its orders; its standard input stays open as long as the daemon lives."""
+    command = [sys.executable, "-P", "-m", "beastmode.cache.index_build"]
+    child = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert child.stdin is not None
+    try:
+        child.stdin.write(msgspec.json.encode(orders) + b"\n")
+        child.stdin.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:  # it was ended already, which its exit code tells
+            raise
+    return child
