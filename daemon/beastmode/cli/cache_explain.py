@@ -65,7 +65,8 @@ def served_entry(reply: Mapping[str, Any]) -> str | None:
     """
     if reply["result"] != "hit_semantic":
         return None
-    likely = [one for one in reply["neighbours"] if one.get("confidence") is not None and not one.get("denied")]
+    near = reply.get("neighbours") or []
+    likely = [one for one in near if one.get("confidence") is not None and not one.get("denied")]
     return str(max(likely, key=lambda one: one["confidence"])["entry"]) if likely else None
 
 

@@ -152,8 +152,8 @@ class LeftOut(NamedTuple):
 def import_entries(screen: Screen, file: str) -> int:
     """Store the answers of an exported FILE.
 
-    `-` is standard input. An answer that is there already is replaced. A line that is no answer is named and left out; the exit code is 1
-    then. After 20 of them the import stops, and what was imported stays.
+    `-` is standard input. An answer that is there already is replaced. A line that is no answer is named and left out;
+    the exit code is 1 then. After 20 of them the import stops, and what was imported stays.
     """
     progress = Counting(screen, "imported")
     with _opened(file) as source, screen.client() as client:
@@ -163,12 +163,16 @@ def import_entries(screen: Screen, file: str) -> int:
         finally:
             progress.end()
     if screen.as_json:
-        screen.json({"imported": work.imported, "left_out": [one._asdict() for one in work.left_out]})
+        screen.json({"imported": work.imported, "left_out": [one._asdict() for one in sorted(work.left_out)]})
     else:
         screen.say(f"imported {figures.count(work.imported, 'answer')} from {file}")
         if work.left_out:
             screen.note(f"{figures.count(len(work.left_out), 'line')} left out")
     return 1 if work.left_out else 0
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 @contextlib.contextmanager
@@ -241,7 +245,7 @@ class Import:
             self._leave_out(number, f"it has over {figures.size(LINE_MAX_BYTES)}")
             return None
         try:
-            entry = json.loads(line)
+            entry = json.loads(line, parse_constant=_no_constant)
         except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict):
@@ -275,5 +279,5 @@ class Import:
                 f"Stopped at line {line} of {self._name}: {LEFT_OUT_MAX} lines are no exported answers. "
                 f"{figures.count(self.imported, 'answer')} imported before.",
                 tips=["import what beast cache export wrote"],
-                details={"imported": self.imported, "left_out": [one._asdict() for one in self.left_out]},
+                details={"imported": self.imported, "left_out": [one._asdict() for one in sorted(self.left_out)]},
             )
