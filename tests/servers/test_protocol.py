@@ -88,13 +88,30 @@ def test_an_unknown_method_names_the_nearest(daemon: Daemon) -> None:
         assert "ping" in wire.send(rpc("pingg")).line()["error"]["data"]["tip"][0]
 
 
-def test_a_line_beyond_16_mib_is_refused_and_its_connection_closed(daemon: Daemon) -> None:
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_beyond_16_mib_is_refused_and_its_connection_closed(daemon: Daemon, end: bytes) -> None:
+    with daemon.raw() as wire:
+        chunk = b"x" * (1 << 20)
+        for _ in range(24):
+            wire.socket.sendall(chunk)
+        wire.socket.sendall(end)
+        assert [line["error"]["code"] for line in wire.lines()] == [-32600]
+    assert answers_everyone_else(daemon)
+
+
+def test_a_client_that_sends_without_end_is_cut_off_after_a_moment(daemon: Daemon) -> None:
     with daemon.raw() as wire:
         chunk = b"x" * (1 << 20)
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(64):
+            while True:
                 wire.socket.sendall(chunk)
-        assert answers_everyone_else(daemon)
+    assert answers_everyone_else(daemon)
+
+
+def test_what_stands_before_a_line_that_is_too_long_is_answered(daemon: Daemon) -> None:
+    with daemon.raw() as wire:
+        wire.send(rpc("ping", id="before"), b"x" * (17 << 20) + b"\n", rpc("ping", id="after"))
+        assert [line["id"] for line in wire.lines()] == ["before", None]
 
 
 def test_a_16_mib_line_that_ends_is_an_ordinary_request(daemon: Daemon) -> None:

@@ -32,6 +32,7 @@ class Daemon:
         self.environ = {**os.environ, "BEAST_HOME": str(self.home), "BEAST_KEYS__STORE": "file", **(environ or {})}
         if settings:
             (self.home / "config.toml").write_text(settings)
+        self.program = [sys.executable, "-m", "beastmode"]
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Daemon:
@@ -46,7 +47,7 @@ class Daemon:
         """Starts it and waits until it answers; returns the seconds that took."""
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "beastmode"],
+            self.program,
             env=self.environ,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

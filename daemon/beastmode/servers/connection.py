@@ -21,6 +21,7 @@ UNFINISHED_MAX_BYTES = 256 << 20
 UNREAD_MAX_BYTES = 64 << 20
 HIGH_WATER_BYTES = 1 << 20
 LINES_PER_TURN = 64
+LINGER_S = 2.0
 
 
 class Connection(asyncio.Protocol):
@@ -51,8 +52,7 @@ class Connection(asyncio.Protocol):
                 f"This socket serves user {os.getuid()} only; you are {who}.",
                 tips=["run a daemon of your own: beast start"],
             )
-            self._transport.write(jsonrpc.encode_beast_error(jsonrpc.NULL_ID, refusal) + b"\n")
-            self._transport.close()
+            self._dismiss(jsonrpc.encode_beast_error(jsonrpc.NULL_ID, refusal))
             return
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._dispatch = Dispatch(self._server.services, f"uid:{uid}", self)
@@ -70,7 +70,8 @@ class Connection(asyncio.Protocol):
                 self._work_off()
         elif lines:
             self._serve(lines)
-        if len(self._buffer) > LINE_MAX_BYTES or self._server.unfinished_bytes > UNFINISHED_MAX_BYTES:
+        too_much = len(self._buffer) > LINE_MAX_BYTES or self._server.unfinished_bytes > UNFINISHED_MAX_BYTES
+        if too_much and self._dispatch is not None:
             self._give_up()
 
     def _cut(self, data: bytes) -> list[bytes]:
@@ -92,7 +93,7 @@ class Connection(asyncio.Protocol):
 
     def _work_off(self) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self._dispatch is None:
             self._backlog.clear()
             return
         self._serve([self._backlog.popleft() for _ in range(min(LINES_PER_TURN, len(self._backlog)))])
@@ -106,20 +107,22 @@ class Connection(asyncio.Protocol):
         """Serves whole lines; what is answered at once leaves in one write."""
         assert self._dispatch is not None
         self._outgoing = []
+        too_long = False
         for line in lines:
-            if len(line) > LINE_MAX_BYTES:
-                self._give_up()
+            if too_long := len(line) > LINE_MAX_BYTES:
                 break
             self._dispatch.line(line)
         outgoing, self._outgoing = self._outgoing, None
         if outgoing and self._transport is not None:
             self._transport.write(b"\n".join(outgoing) + b"\n")
+        if too_long:
+            self._give_up()
 
     def send(self, line: bytes) -> None:
         """Sends a line; a client that lets too much lie unread is cut off."""
         if self._outgoing is not None:
             self._outgoing.append(line)
-        elif self._transport is not None and not self._transport.is_closing():
+        elif self._dispatch is not None and self._transport is not None and not self._transport.is_closing():
             self._transport.write(line + b"\n")
             if self._transport.get_write_buffer_size() > UNREAD_MAX_BYTES:
                 self._transport.abort()
@@ -131,9 +134,29 @@ class Connection(asyncio.Protocol):
             f"A line may hold {LINE_MAX_BYTES} bytes; this connection is closed.",
             {"tip": ["send less in one request, and end each with a newline"]},
         )
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(error + b"\n")
-            self._transport.close()
+        self._dismiss(error)
+
+    def _dismiss(self, line: bytes) -> None:
+        """Sends a last line and closes; for a moment, what the client still sends is thrown away.
+
+        A socket that is closed with unread input is reset, and then its peer may not see the last line.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._forget_requests()
+        transport.write(line + b"\n")
+        transport.write_eof()
+        transport.resume_reading()
+        asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+
+    def _forget_requests(self) -> None:
+        self._server.unfinished_bytes -= len(self._buffer)
+        self._buffer.clear()
+        self._backlog.clear()
+        if self._dispatch is not None:
+            self._dispatch.hang_up()
+            self._dispatch = None
 
     # -- flow -----------------------------------------------------------------------------------------------------
 
@@ -183,14 +206,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Ends what the client had asked for."""
         self._server.forget(self)
-        self._server.unfinished_bytes -= len(self._buffer)
-        self._buffer.clear()
-        self._backlog.clear()
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)
-        if self._dispatch is not None:
-            self._dispatch.hang_up()
+        self._forget_requests()
 
     async def close(self) -> None:
         """Closes once everything written so far has been sent."""

@@ -9,11 +9,11 @@ import socket
 from pathlib import Path
 
 from beastmode.servers.connection import Connection
+from beastmode.servers.listener import Listener
 from beastmode.servers.peers import PeerReader, peer_uid
 from beastmode.servers.services import Services
 
 HANGUP_POLL_S = 0.05
-BACKLOG = 128
 
 
 class RpcServer:
@@ -32,27 +32,27 @@ class RpcServer:
         self.connections: set[Connection] = set()
         self.unfinished_bytes = 0
         self._half_open: set[Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._look_again: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Binds the socket as 0600 and accepts."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         before = os.umask(0o177)
         try:
-            listener.bind(str(self.path))
+            listening.bind(str(self.path))
         finally:
             os.umask(before)
-        listener.setblocking(False)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
+        listening.setblocking(False)
+        self._listener = Listener(listening, lambda: Connection(self))
+        self._listener.start()
 
     async def stop(self) -> None:
         """Accepts nobody any more, and closes every connection once its last answer is out."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
         if self._look_again is not None:
