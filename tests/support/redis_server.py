@@ -107,23 +107,36 @@ class Relay:
 
     def __init__(self, server: RedisServer) -> None:
         self._server = server
+        self._tasks: list[asyncio.Future[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self.delay_s = 0.0
         self.reply: bytes | None = None
         self.url = ""
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection."""
+        self._writers.append(writer)
+        self._tasks.append(asyncio.ensure_future(self._serve(reader, writer)))
+
+    async def close(self) -> None:
+        """Ends every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_unix_connection(str(self._server.socket))
-        back = asyncio.create_task(self._back(from_server, writer))
-        self._tasks.add(back)
+        self._writers.append(to_server)
+        self._tasks.append(asyncio.ensure_future(self._back(from_server, writer)))
         with contextlib.suppress(OSError):
             while sent := await reader.read(1 << 16):
                 if self.reply is None:
                     to_server.write(sent)
                 else:
                     writer.write(self.reply)
-        back.cancel()
         to_server.close()
         writer.close()
 
@@ -145,3 +158,4 @@ async def relayed(server: RedisServer) -> AsyncIterator[Relay]:
         yield relay
     finally:
         listening.close()
+        await relay.close()
