@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -147,17 +146,17 @@ class LeftOut(NamedTuple):
 
 
 @click.command("import", cls=Command)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.File("rb"))
 @pass_screen
-def import_entries(screen: Screen, file: str) -> int:
+def import_entries(screen: Screen, file: IO[bytes]) -> int:
     """Store the answers of an exported FILE.
 
     `-` is standard input. An answer that is there already is replaced. A line that is no answer is named and left out;
     the exit code is 1 then. After 20 of them the import stops, and what was imported stays.
     """
     progress = Counting(screen, "imported")
-    with _opened(file) as source, screen.client() as client:
-        work = Import(screen, client, progress, file, source)
+    with screen.client() as client:
+        work = Import(screen, client, progress, file)
         try:
             work.run()
         finally:
@@ -165,7 +164,7 @@ def import_entries(screen: Screen, file: str) -> int:
     if screen.as_json:
         screen.json({"imported": work.imported, "left_out": [one._asdict() for one in sorted(work.left_out)]})
     else:
-        screen.say(f"imported {figures.count(work.imported, 'answer')} from {file}")
+        screen.say(f"imported {figures.count(work.imported, 'answer')} from {file.name}")
         if work.left_out:
             screen.note(f"{figures.count(len(work.left_out), 'line')} left out")
     return 1 if work.left_out else 0
@@ -175,19 +174,6 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-@contextlib.contextmanager
-def _opened(file: str) -> Iterator[IO[bytes]]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            source = stack.enter_context(Path(file).open("rb"))
-        except OSError as error:
-            raise BadInputError(f"{file} can not be read: {error.strerror}.", tips=[f"ls -l {file}"]) from None
-        yield source
-
-
 class Import:
     """One import: reads lines, sends them in batches, and finds the line that a refused batch was refused for.
 
@@ -195,17 +181,15 @@ class Import:
         screen: Where lines that are left out are named.
         client: A client.
         progress: Where to show how far it is.
-        name: The file's name.
         source: The file.
     """
 
-    def __init__(self, screen: Screen, client: Client, progress: Counting, name: str, source: IO[bytes]) -> None:
+    def __init__(self, screen: Screen, client: Client, progress: Counting, source: IO[bytes]) -> None:
         self.imported = 0
         self.left_out: list[LeftOut] = []
         self._screen = screen
         self._client = client
         self._progress = progress
-        self._name = name
         self._source = source
         self._read_bytes = 0
 
@@ -276,7 +260,7 @@ class Import:
             self._screen.note(f"line {line} is left out: {why}")
         if len(self.left_out) >= LEFT_OUT_MAX:
             raise BadInputError(
-                f"Stopped at line {line} of {self._name}: {LEFT_OUT_MAX} lines are no exported answers. "
+                f"Stopped at line {line} of {self._source.name}: {LEFT_OUT_MAX} lines are no exported answers. "
                 f"{figures.count(self.imported, 'answer')} imported before.",
                 tips=["import what beast cache export wrote"],
                 details={"imported": self.imported, "left_out": [one._asdict() for one in sorted(self.left_out)]},
