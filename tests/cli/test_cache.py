@@ -57,7 +57,7 @@ STATS = {
         "would_hit": 0,
         "vetoed": {"number": 1, "opposite": 4},
         "grey": 6,
-        "index": {"entries": 1100, "kind": "exact", "state": {"deep": 1}},
+        "index": {"entries": 1100, "ready": True, "building": True},
         "pairs": {
             "denied": 2,
             "approved": 1,
@@ -268,7 +268,7 @@ def test_stats_show_every_tier_and_what_was_decided_by_meaning(daemon: FakeDaemo
         "decided     3 hit, 1,000 miss, 2 bypass, 1 too late, 6 waiting for a judge",
         "vetoed      opposite 4, number 1",
         "pairs       2 denied, 1 approved",
-        "index       entries 1100, kind exact",
+        "index       1,100 vectors, being built",
     ]
     assert " ".join(lines[12].split()) == "abc/code 30 2 21.3% 0.02"
     assert len(lines) == 13

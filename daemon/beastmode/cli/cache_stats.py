@@ -70,8 +70,8 @@ def _show_semantic(screen: Screen, semantic: Mapping[str, Any]) -> None:
         screen.say(f"vetoed      {', '.join(f'{name} {number:,}' for name, number in ordered)}")
     pairs = semantic.get("pairs") or {}
     screen.say(f"pairs       {pairs.get('denied', 0):,} denied, {pairs.get('approved', 0):,} approved")
-    if index := [f"{name} {value}" for name, value in (semantic.get("index") or {}).items() if _is_plain(value)]:
-        screen.say(f"index       {', '.join(index)}")
+    if index := semantic.get("index"):
+        screen.say(f"index       {_index(index)}")
     _show_groups(screen, pairs.get("groups") or {})
 
 
@@ -82,6 +82,11 @@ def _decided(semantic: Mapping[str, Any]) -> str:
     if semantic.get("grey"):
         parts.append(f"{semantic['grey']:,} waiting for a judge")
     return ", ".join(parts)
+
+
+def _index(index: Mapping[str, Any]) -> str:
+    state = "being built" if index.get("building") else "ready" if index.get("ready") else "not ready"
+    return f"{figures.count(index.get('entries') or 0, 'vector')}, {state}"
 
 
 def _show_groups(screen: Screen, groups: Mapping[str, Any]) -> None:
@@ -99,7 +104,3 @@ def _show_groups(screen: Screen, groups: Mapping[str, Any]) -> None:
     if rows:
         screen.say()
         screen.table(_GROUP_HEAD, rows, "")
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float)
