@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import importlib.util
 import logging
 import resource
 import signal
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from beastmode import __version__
+from beastmode.background.judging import Judging
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
 from beastmode.cache.memory import MemoryTier
@@ -34,6 +37,9 @@ from beastmode.routing.vault import Vault
 from beastmode.servers.rpc import RpcServer
 from beastmode.servers.services import Services
 from beastmode.sessions import Sessions
+
+if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
+    from beastmode.cache.semantic import Semantic
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +137,9 @@ class House:
         self.plugins = await loading
         await self._start_plugins(stack)
         self.shared = await self._join_shared_tier(stack)
+        self.semantic = await self._open_semantic(stack)
         self.gateway = self._make_gateway()
+        await self._start_background(stack)
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await server.start()
         return server
@@ -163,11 +171,35 @@ class House:
         await shared.start()
         return shared
 
+    async def _open_semantic(self, stack: contextlib.AsyncExitStack) -> Semantic | None:
+        """Builds the semantic step, where an embedder is installed and the packages that it computes with."""
+        embedder = next(iter(self.plugins.embedders.values()), None)
+        if embedder is None or importlib.util.find_spec("numpy") is None:
+            return None
+        from beastmode.cache.semantic import open_semantic
+
+        return await open_semantic(
+            embedder=embedder,
+            lookup=self.lookup,
+            folder=self.paths.cache / "index",
+            pairs_file=self.paths.state / "pairs.jsonl",
+            settings=self.loaded.settings.cache,
+            clock=self.clock,
+            stack=stack,
+        )
+
+    async def _start_background(self, stack: contextlib.AsyncExitStack) -> None:
+        if self.semantic is not None:
+            judging = Judging(self.gateway, self.semantic, self.clock)
+            judging.start()
+            stack.push_async_callback(judging.close)
+
     def _make_gateway(self) -> Gateway:
         return Gateway(
             settings=self.loaded.settings,
             clock=self.clock,
             lookup=self.lookup,
+            semantic=self.semantic,
             registry=self.registry,
             breakers=self.breakers,
             vault=self.vault,
@@ -188,6 +220,7 @@ class House:
             started_s=self.started_s,
             gateway=self.gateway,
             lookup=self.lookup,
+            semantic=self.semantic,
             registry=self.registry,
             vault=self.vault,
             breakers=self.breakers,
@@ -210,6 +243,9 @@ class House:
             health.add("cache on disk", lambda: disk.problem, "answers are stored anew; what is named may be deleted")
         if self.shared is not None:
             health.add("cache l3", self._shared_problem)
+        if self.semantic is not None:
+            semantic = self.semantic
+            health.add("semantic index", lambda: semantic.problem, "it heals by itself; exact hits go on meanwhile")
         health.add("models", lambda: self.registry.problem, "register them again: beast models add")
         health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
         health.add("plugins", self._plugin_problems, "beast plugins")
@@ -231,6 +267,8 @@ class House:
         settings = loaded.settings
         self.loaded = self._services.loaded = loaded
         self.gateway.settings = settings
+        if self.semantic is not None:
+            self.semantic.configure(settings.cache)
         self.breakers.configure(settings.upstream.breaker_failures, settings.upstream.cooldown_s)
         return loaded
 

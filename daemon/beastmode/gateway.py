@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from beastmode.accounts import Settled, Ticket, bare_row, failure_row, hit_answer, hit_row, missed, told, told_row
 from beastmode.cache.flight import Flight, Flights
-from beastmode.cache.key import Key, make_key
+from beastmode.cache.key import make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
@@ -37,64 +38,14 @@ from beastmode.routing.models import Registry
 from beastmode.routing.selector import Ranked, rank
 from beastmode.routing.vault import Vault
 
+if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
+    from beastmode.cache.semantic import Semantic
+
 log = logging.getLogger(__name__)
 
-UNCHARGED_KINDS = frozenset({"connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"})
 STORABLE_FINISHES = frozenset({"stop", "tool_calls"})
+ANSWERED_MAX = 20_000
 SHUTTING_DOWN_TIPS = ("the daemon is stopping: beast start, then ask again",)
-
-
-class Ticket:
-    """One request on its way: what was asked, when, and whether its row is written.
-
-    Attributes:
-        request: What was asked; its `request_id` is set.
-        key: Its cache key.
-        started_s: Monotonic clock at its arrival.
-        at_s: Wall clock at its arrival.
-        leads: Its row is written by the upstream call that it started.
-        follows: It waits for an identical request's call.
-        attempts: Upstream calls made for it so far.
-        deployment: The deployment that was called last.
-        gone: The kind of its end, where the caller left before the answer came.
-    """
-
-    __slots__ = (
-        "at_s",
-        "attempts",
-        "deployment",
-        "first_delta_s",
-        "follows",
-        "gone",
-        "key",
-        "leads",
-        "recorded",
-        "request",
-        "started_s",
-    )
-
-    def __init__(self, request: Request, key: Key, started_s: float, at_s: float) -> None:
-        self.request = request
-        self.key = key
-        self.started_s = started_s
-        self.at_s = at_s
-        self.first_delta_s: float | None = None
-        self.leads = False
-        self.follows = False
-        self.attempts = 0
-        self.deployment: Deployment | None = None
-        self.recorded = False
-        self.gone: str | None = None
-
-
-class Settled(msgspec.Struct, kw_only=True):
-    """A finished upstream call, as all who waited for it share it."""
-
-    completion: Completion
-    deployment: Deployment
-    route: Route
-    cost_usd: float | None
-    upstream_s: float
 
 
 class Gateway:
@@ -104,6 +55,7 @@ class Gateway:
         settings: The user's settings; replaced when they are reloaded.
         clock: Time and ids.
         lookup: Stored answers.
+        semantic: Finds answers by meaning; None where no embedder is installed.
         registry: The models.
         breakers: Health of the deployments.
         vault: Keys of deployments.
@@ -118,6 +70,7 @@ class Gateway:
         settings: Settings,
         clock: Clock,
         lookup: Lookup,
+        semantic: Semantic | None,
         registry: Registry,
         breakers: Breakers,
         vault: Vault,
@@ -128,6 +81,9 @@ class Gateway:
         self.settings = settings
         self._clock = clock
         self.lookup = lookup
+        self.semantic = semantic
+        self._learning: set[asyncio.Task[None]] = set()
+        self._answered: OrderedDict[str, bytes] = OrderedDict()
         self._registry = registry
         self._breakers = breakers
         self._slots = Slots()
@@ -213,6 +169,8 @@ class Gateway:
         if mode in ("default", "only"):
             # Asked again after the wait: an identical request may have been answered meanwhile.
             found = await self.lookup.find(ticket.key) or self.lookup.recall(ticket.key)
+            if found is None:
+                found = await self._find_by_meaning(ticket)
             if found is not None:
                 return self.replay(ticket, found, on_delta)
         if mode == "only":
@@ -222,6 +180,18 @@ class Gateway:
             return await self._follow(ticket, flight, on_delta)
         return await self._lead(ticket, mode, on_delta)
 
+    async def _find_by_meaning(self, ticket: Ticket) -> Found | None:
+        """Asks the semantic step, where this request may be matched by meaning."""
+        if self.semantic is None:
+            return None
+        ticket.exact_only = self.semantic.why_not(ticket.request, ticket.key)
+        if ticket.exact_only is not None:
+            return None
+        ticket.decision = decision = await self.semantic.find(ticket.key)
+        if decision.result == "bypass":
+            ticket.exact_only = decision.why
+        return decision.found
+
     def replay(self, ticket: Ticket, found: Found, on_delta: OnDelta | None) -> Answer:
         """Answers from what is stored, as a stream where one was asked for."""
         answer = self._hit(ticket, found)
@@ -230,54 +200,13 @@ class Gateway:
         return answer
 
     def _hit(self, ticket: Ticket, found: Found) -> Answer:
-        entry = found.entry
         latency_ms = (self._clock.mono_s() - ticket.started_s) * 1e3
-        request = ticket.request
-        ticket.recorded = True
-        self._ledger.record(
-            Row(
-                request_id=request.request_id,
-                at_s=ticket.at_s,
-                origin=request.origin,
-                outcome="success",
-                cache=RowCache("hit_exact", found.tier),
-                model=request.model,
-                model_served=entry.model,
-                provider=entry.provider,
-                usage=entry.completion.usage,
-                cost_usd=0.0,
-                saved_usd=entry.cost_usd,
-                latency_ms=latency_ms,
-                overhead_ms=latency_ms,
-                stream=request.stream,
-                user=request.user,
-                workspace=request.workspace,
-                client=request.client,
-                session_id=request.session_id,
-                tags=request.tags,
-            )
-        )
-        return Answer(
-            request_id=request.request_id,
-            text=entry.completion.text,
-            model=entry.model,
-            provider=entry.provider,
-            usage=entry.completion.usage,
-            cost_usd=0.0,
-            saved_usd=entry.cost_usd,
-            latency_ms=latency_ms,
-            ttft_ms=None,
-            finish_reason=entry.completion.finish_reason,
-            cache=CacheInfo(
-                result="hit_exact",
-                tier=found.tier,
-                age_s=max(0.0, ticket.at_s - entry.stored_at_s),
-                why="the same request was answered before",
-            ),
-            route=Route(reason="stored answer"),
-            tool_calls=entry.completion.tool_calls,
-            session_id=request.session_id,
-        )
+        decision = ticket.decision
+        if decision is not None and self.semantic is not None:
+            self.semantic.served(ticket.request, ticket.key, found.entry, decision.group)
+        self._write(ticket, hit_row(ticket, found, latency_ms))
+        self._note_entry(ticket, found.entry.key)
+        return hit_answer(ticket, found, latency_ms)
 
     # -- flights --------------------------------------------------------------------------------------------------
 
@@ -287,15 +216,15 @@ class Gateway:
         key = ticket.key.exact if mode == "default" else None
         flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
         settled = await flight.wait(_timed(ticket, on_delta, self._clock))
-        return self._told(ticket, settled, _cache_of(mode), settled.cost_usd)
+        return told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""
         ticket.follows = True
         settled = await flight.wait(_timed(ticket, on_delta, self._clock))
         cache = CacheInfo(result="hit_exact", tier="flight", age_s=0.0, why="an identical request was being answered")
-        answer = self._told(ticket, settled, cache, 0.0, saved_usd=settled.cost_usd)
-        self._record(ticket, "success", settled, answer, overhead_ms=None)
+        answer = told(ticket, settled, cache, self._clock.mono_s(), 0.0, saved_usd=settled.cost_usd)
+        self._write(ticket, told_row(ticket, "success", settled, answer, overhead_ms=None))
         return answer
 
     async def _fly(self, ticket: Ticket, mode: str, flight: Flight[Settled]) -> Settled:
@@ -317,9 +246,9 @@ class Gateway:
             flight.delta(settled.completion.text)
         if mode != "off":
             self._store(ticket, settled)
-        answer = self._told(ticket, settled, _cache_of(mode), settled.cost_usd)
+        answer = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
         overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
-        self._record(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms)
+        self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
         return settled
 
     # -- rank, reserve, call, settle ------------------------------------------------------------------------------
@@ -360,8 +289,8 @@ class Gateway:
 
     def _reserve(self, ticket: Ticket, deployment: Deployment) -> None:
         """Journals the call before it is sent, so that a killed daemon still accounts for it."""
-        row = self._row(ticket, "failure")
-        row.cache = RowCache(_cache_of(ticket.request.cache).result)
+        row = bare_row(ticket, "failure", 0.0)
+        row.cache = RowCache(missed(ticket, ticket.request.cache).result)
         row.deployment, row.provider, row.attempts = deployment.id, deployment.provider, ticket.attempts
         self._ledger.intend(row)
 
@@ -397,7 +326,8 @@ class Gateway:
         if request.model != served:
             keys.append(make_key(request, served))
         for key in keys:
-            self.lookup.store(
+            self._note_entry(ticket, key.exact)
+            self.keep(
                 Entry(
                     key=key.exact,
                     scope=key.scope,
@@ -411,55 +341,41 @@ class Gateway:
                     workspace=request.workspace,
                     tags=request.tags,
                     request_id=request.request_id,
-                )
+                ),
+                by_meaning=self.semantic is not None and ticket.exact_only is None,
             )
 
-    # -- tell and record ------------------------------------------------------------------------------------------
+    def entry_of(self, request_id: str) -> bytes | None:
+        """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
+        return self._answered.get(request_id)
 
-    def _told(
-        self,
-        ticket: Ticket,
-        settled: Settled,
-        cache: CacheInfo,
-        cost_usd: float | None,
-        saved_usd: float | None = 0.0,
-    ) -> Answer:
-        first_s = ticket.first_delta_s if ticket.request.stream else None
-        return Answer(
-            request_id=ticket.request.request_id,
-            text=settled.completion.text,
-            model=settled.deployment.model,
-            provider=settled.deployment.provider,
-            usage=settled.completion.usage,
-            cost_usd=cost_usd,
-            saved_usd=saved_usd,
-            latency_ms=(self._clock.mono_s() - ticket.started_s) * 1e3,
-            ttft_ms=(first_s - ticket.started_s) * 1e3 if first_s is not None else None,
-            finish_reason=settled.completion.finish_reason,
-            cache=cache,
-            route=settled.route,
-            tool_calls=settled.completion.tool_calls,
-            session_id=ticket.request.session_id,
-        )
+    def _note_entry(self, ticket: Ticket, key: bytes) -> None:
+        self._answered[ticket.request.request_id] = key
+        if len(self._answered) > ANSWERED_MAX:
+            self._answered.popitem(last=False)
 
-    def _record(
-        self, ticket: Ticket, outcome: Outcome, settled: Settled, answer: Answer, overhead_ms: float | None
-    ) -> None:
-        row = self._row(ticket, outcome)
-        row.cache = RowCache(answer.cache.result, answer.cache.tier)
-        row.model_served = answer.model
-        row.deployment = settled.deployment.id
-        row.provider = answer.provider
-        row.usage = answer.usage
-        row.cost_usd = answer.cost_usd
-        row.saved_usd = answer.saved_usd
-        row.ttft_ms = answer.ttft_ms
-        row.overhead_ms = overhead_ms
-        row.attempts = settled.route.attempts if answer.cache.tier != "flight" else 0
-        row.fell_back = settled.route.fell_back
-        row.route = settled.route.reason
-        row.error_kind = ticket.gone
-        self._write(ticket, row)
+    def keep(self, entry: Entry, *, by_meaning: bool) -> None:
+        """Stores an answer now, and makes it findable by its vector a little later."""
+        if self.semantic is None or not by_meaning or not self.semantic.may_learn(entry.text):
+            self.lookup.store(entry)
+            return
+        entry = self.semantic.with_vector(entry)
+        self.lookup.store(entry)
+        task = asyncio.ensure_future(self._learn(self.semantic, entry))
+        self._learning.add(task)
+        task.add_done_callback(self._learning.discard)
+
+    async def _learn(self, semantic: Semantic, entry: Entry) -> None:
+        try:
+            if not entry.vector:
+                entry = await semantic.vectorise(entry)
+                if entry.vector:
+                    self.lookup.store(entry)
+            await semantic.add(entry)
+        except Exception:
+            log.warning("an answer was stored without its vector", exc_info=True)
+
+    # -- record ---------------------------------------------------------------------------------------------------
 
     def _failed(self, ticket: Ticket, error: BeastError, outcome: Outcome) -> BeastError:
         """Writes the row of a request that ends without an answer, unless its own upstream call writes it.
@@ -474,36 +390,7 @@ class Gateway:
         return error
 
     def _write_failure(self, ticket: Ticket, error: BeastError, outcome: Outcome) -> None:
-        row = self._row(ticket, outcome)
-        row.error_kind = ticket.gone or error.kind
-        row.error_tip = " ".join([error.message, *error.tips[:1]])
-        row.attempts = ticket.attempts
-        if not ticket.attempts or error.kind in UNCHARGED_KINDS:
-            row.cost_usd = 0.0
-        if ticket.deployment is not None:
-            row.deployment, row.provider = ticket.deployment.id, ticket.deployment.provider
-        if ticket.leads:
-            row.cache = RowCache(_cache_of(ticket.request.cache).result)
-        elif ticket.follows:
-            row.cache, row.cost_usd = RowCache("hit_exact", "flight"), 0.0
-        self._write(ticket, row)
-
-    def _row(self, ticket: Ticket, outcome: Outcome) -> Row:
-        request = ticket.request
-        return Row(
-            request_id=request.request_id,
-            at_s=ticket.at_s,
-            origin=request.origin,
-            outcome=outcome,
-            model=request.model,
-            latency_ms=(self._clock.mono_s() - ticket.started_s) * 1e3,
-            stream=request.stream,
-            user=request.user,
-            workspace=request.workspace,
-            client=request.client,
-            session_id=request.session_id,
-            tags=request.tags,
-        )
+        self._write(ticket, failure_row(ticket, error, outcome, self._clock.mono_s()))
 
     def _write(self, ticket: Ticket, row: Row) -> None:
         if not ticket.recorded:
@@ -513,12 +400,6 @@ class Gateway:
 
 def _id(ticket: Ticket) -> str:
     return ticket.request.request_id
-
-
-def _cache_of(mode: str) -> CacheInfo:
-    if mode == "default":
-        return CacheInfo(result="miss", why="no stored answer for this request")
-    return CacheInfo(result="bypass", why=f"the request said cache={mode}")
 
 
 def _route(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:

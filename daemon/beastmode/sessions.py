@@ -101,6 +101,14 @@ class Sessions:
         found = await asyncio.to_thread(lambda: [_info(path) for path in self._folder.glob("*.jsonl")])
         return sorted(found, key=lambda info: info.updated_at_s, reverse=True)
 
+    async def since(self, at_s: float) -> list[str]:
+        """Names of the sessions that were written to since a time.
+
+        Args:
+            at_s: Wall clock, seconds since the epoch.
+        """
+        return [info.id for info in await self.all() if info.updated_at_s >= at_s]
+
     async def get(self, id: str) -> list[Line]:
         """All messages of a session, also those that were never answered.
 

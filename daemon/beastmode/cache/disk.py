@@ -219,19 +219,43 @@ class DiskTier:
         """Forgets every answer, at once for every lookup."""
         self._do(CLEAR)
 
-    async def entries(self) -> AsyncIterator[Entry]:
-        """Every answer it holds, expired ones among them, in no order; damaged ones are left out.
+    async def page(self, after: bytes, limit: int) -> tuple[list[Entry], bytes | None]:
+        """One page of all answers in the order of their keys, expired ones among them; damaged ones are left out.
+
+        Args:
+            after: The key that the page before gave; empty for the first page.
+            limit: Records of a page.
+
+        Returns:
+            The answers, and the key after which the next page begins; None after the last.
 
         Raises:
             AwayError: The store is being checked.
         """
-        await self.wait_stored()
-        after = b""
-        while piece := await self._reader.read(self._store.records, after, PIECE):
-            for key, record in piece:
-                with contextlib.suppress(DamagedRecordError):
-                    yield unpack(key, record)
-            after = piece[-1][0]
+        if not after:
+            await self.wait_stored()
+        records = await self._reader.read(self._store.records, after, limit)
+        found = []
+        for key, record in records:
+            with contextlib.suppress(DamagedRecordError):
+                found.append(unpack(key, record))
+        return found, records[-1][0] if len(records) == limit else None
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Every answer it holds, page by page.
+
+        Raises:
+            AwayError: The store is being checked.
+        """
+        after: bytes | None = b""
+        while after is not None:
+            found, after = await self.page(after, PIECE)
+            for entry in found:
+                yield entry
+
+    def vectors_at(self) -> Path | None:
+        """The folder of the store, which holds the answers' vectors; None while it must not be read."""
+        return self._store.folder if self._walker is not None else None
 
     async def wait_stored(self, timeout_s: float = 5.0) -> bool:
         """Waits until everything put so far is in the store.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -40,6 +41,9 @@ class Memory(Protocol):
     def stats(self) -> Any:
         """Counts entries, bytes, hits and misses."""
 
+    def entries(self) -> Iterable[Entry]:
+        """Every entry, expired ones among them."""
+
 
 class Disk(Protocol):
     """What a tier on disk does, off the event loop."""
@@ -61,6 +65,12 @@ class Disk(Protocol):
 
     def stats(self) -> Any:
         """Counts entries, bytes, hits and misses."""
+
+    def vectors_at(self) -> Path | None:
+        """The folder of the store that the vector index is derived from; None while it must not be read."""
+
+    async def page(self, after: bytes, limit: int) -> tuple[list[Entry], bytes | None]:
+        """One page of entries in the order of their keys, and where the next one begins."""
 
 
 class Shared(Protocol):
@@ -107,7 +117,7 @@ class Lookup:
 
     async def find(self, key: Key) -> Found | None:
         """Asks every tier; what a lower one has is promoted. A tier that fails is a miss."""
-        found = self.recall(key) or await self._from_disk(key) or await self._from_shared(key)
+        found = self.recall(key) or await self._from_disk(key.exact) or await self._from_shared(key)
         if found is None or found.tier == "L1":
             return found
         if self.memory is not None:
@@ -116,11 +126,16 @@ class Lookup:
             self.disk.put(found.entry)
         return found
 
-    async def _from_disk(self, key: Key) -> Found | None:
-        if self.disk is None or not self.disk.maybe(key.exact):
+    async def fetch(self, key: bytes) -> Found | None:
+        """Finds an entry of this machine by its exact key; for the semantic step, whose index knows only these."""
+        entry = self.memory.get(key, self._clock.wall_s()) if self.memory is not None else None
+        return Found(entry, "L1") if entry is not None else await self._from_disk(key)
+
+    async def _from_disk(self, key: bytes) -> Found | None:
+        if self.disk is None or not self.disk.maybe(key):
             return None
         try:
-            entry = await self.disk.get(key.exact, self._clock.wall_s())
+            entry = await self.disk.get(key, self._clock.wall_s())
         except Exception:
             log.warning("disk tier failed, counted as a miss", exc_info=True)
             return None
@@ -140,6 +155,23 @@ class Lookup:
             self.disk.put(entry)
         if self.shared is not None:
             self.shared.put(entry)
+
+    async def page(self, after: bytes, limit: int) -> tuple[list[Entry], bytes | None]:
+        """One page of the stored answers in the order of their keys; of memory where the tier on disk is off.
+
+        Args:
+            after: What the page before gave; empty for the first page.
+            limit: Answers of a page, about.
+
+        Returns:
+            The answers, and where the next page begins; None after the last.
+        """
+        if self.disk is not None:
+            return await self.disk.page(after, limit)
+        if self.memory is None:
+            return [], None
+        rest = sorted((entry for entry in self.memory.entries() if entry.key > after), key=lambda entry: entry.key)
+        return rest[:limit], rest[limit - 1].key if len(rest) > limit else None
 
     def remove(self, keys: Iterable[bytes]) -> None:
         """Forgets answers in every tier; keys that are not there do not matter."""

@@ -1,4 +1,4 @@
-"""What was learned about pairs of prompts: denied for good, approved by a judge, served, and how often that was wrong."""
+"""What was learned about pairs of prompts: denied for good, approved by a judge, served, and how often wrong."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,9 @@ from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
 from beastmode.routing.vault import Vault
 from beastmode.sessions import Sessions
+
+if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
+    from beastmode.cache.semantic import Semantic
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -55,6 +58,7 @@ class Services(msgspec.Struct, kw_only=True):
         started_s: Monotonic clock at the start.
         gateway: Answers requests.
         lookup: Stored answers.
+        semantic: Finds them by meaning; None where no embedder is installed.
         registry: Registered models.
         vault: Keys.
         breakers: Breakers of the deployments.
@@ -77,6 +81,7 @@ class Services(msgspec.Struct, kw_only=True):
     started_s: float
     gateway: Gateway
     lookup: Lookup
+    semantic: Semantic | None
     registry: Registry
     vault: Vault
     breakers: Breakers
@@ -93,3 +98,13 @@ class Services(msgspec.Struct, kw_only=True):
     def settings(self) -> Settings:
         """The settings in force."""
         return self.loaded.settings
+
+    async def forget_entries(self, keys: list[bytes]) -> None:
+        """Takes stored answers out of every tier and out of the index.
+
+        Args:
+            keys: Their exact keys.
+        """
+        self.lookup.remove(keys)
+        if self.semantic is not None:
+            await self.semantic.remove(keys)

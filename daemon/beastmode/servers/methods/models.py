@@ -139,6 +139,8 @@ async def models_fetch(services: Services, caller: Caller, params: FetchParams) 
             caller.progress(msgspec.to_builtins(progress))
 
     info = await catalogue.fetch(params.name, tell)
+    if not info.serves and services.semantic is not None:
+        await services.semantic.prepare()
     model = None
     if info.serves and info.serves in services.providers:
         wanted = describe(f"{info.serves}:{info.name}", services.providers)

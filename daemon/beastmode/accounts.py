@@ -1,0 +1,283 @@
+"""A request's papers: its ticket on the way, and the answer and the ledger row that are made from it at the end."""
+
+from __future__ import annotations
+
+import msgspec
+
+from beastmode.cache.decision import Decision
+from beastmode.cache.key import Key
+from beastmode.cache.lookup import Found
+from beastmode.core.errors import BeastError
+from beastmode.core.types import (
+    Answer,
+    CacheInfo,
+    CacheResult,
+    Completion,
+    Deployment,
+    Outcome,
+    Request,
+    Route,
+    Row,
+    RowCache,
+)
+
+UNCHARGED_KINDS = frozenset({"connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"})
+
+
+class Ticket:
+    """One request on its way: what was asked, when, and whether its row is written.
+
+    Attributes:
+        request: What was asked; its `request_id` is set.
+        key: Its cache key.
+        started_s: Monotonic clock at its arrival.
+        at_s: Wall clock at its arrival.
+        leads: Its row is written by the upstream call that it started.
+        follows: It waits for an identical request's call.
+        attempts: Upstream calls made for it so far.
+        deployment: The deployment that was called last.
+        gone: The kind of its end, where the caller left before the answer came.
+        exact_only: Why no other wording was looked for; None where it was.
+        decision: What the semantic step found.
+    """
+
+    __slots__ = (
+        "at_s",
+        "attempts",
+        "decision",
+        "deployment",
+        "exact_only",
+        "first_delta_s",
+        "follows",
+        "gone",
+        "key",
+        "leads",
+        "recorded",
+        "request",
+        "started_s",
+    )
+
+    def __init__(self, request: Request, key: Key, started_s: float, at_s: float) -> None:
+        self.request = request
+        self.key = key
+        self.started_s = started_s
+        self.at_s = at_s
+        self.first_delta_s: float | None = None
+        self.leads = False
+        self.follows = False
+        self.attempts = 0
+        self.deployment: Deployment | None = None
+        self.recorded = False
+        self.gone: str | None = None
+        self.exact_only: str | None = None
+        self.decision: Decision | None = None
+
+
+class Settled(msgspec.Struct, kw_only=True):
+    """A finished upstream call, as all who waited for it share it."""
+
+    completion: Completion
+    deployment: Deployment
+    route: Route
+    cost_usd: float | None
+    upstream_s: float
+
+
+def missed(ticket: Ticket, mode: str) -> CacheInfo:
+    """What the cache did for a request that it did not answer.
+
+    Args:
+        ticket: The request.
+        mode: What the cache was allowed to do.
+    """
+    if mode != "default":
+        return CacheInfo(result="bypass", why=f"the request said cache={mode}")
+    if ticket.exact_only is not None:
+        return CacheInfo(result="bypass", why=ticket.exact_only)
+    decision = ticket.decision
+    if decision is None:
+        return CacheInfo(result="miss", why="no stored answer for this request")
+    return CacheInfo(result="miss", similarity=decision.similarity, confidence=decision.confidence, why=decision.why)
+
+
+def hit_answer(ticket: Ticket, found: Found, latency_ms: float) -> Answer:
+    """The answer to a request that the cache had.
+
+    Args:
+        ticket: The request.
+        found: What is stored, and in which tier.
+        latency_ms: Since its arrival.
+    """
+    entry, request, decision = found.entry, ticket.request, ticket.decision
+    return Answer(
+        request_id=request.request_id,
+        text=entry.completion.text,
+        model=entry.model,
+        provider=entry.provider,
+        usage=entry.completion.usage,
+        cost_usd=0.0,
+        saved_usd=entry.cost_usd,
+        latency_ms=latency_ms,
+        ttft_ms=None,
+        finish_reason=entry.completion.finish_reason,
+        cache=CacheInfo(
+            result=_hit(decision),
+            tier=found.tier,
+            similarity=decision.similarity if decision is not None else None,
+            confidence=decision.confidence if decision is not None else None,
+            age_s=max(0.0, ticket.at_s - entry.stored_at_s),
+            why=decision.why if decision is not None else "the same request was answered before",
+        ),
+        route=Route(reason="stored answer"),
+        tool_calls=entry.completion.tool_calls,
+        session_id=request.session_id,
+    )
+
+
+def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
+    """The row of a request that the cache had; made in one go, since this is the hot path.
+
+    Args:
+        ticket: The request.
+        found: What is stored, and in which tier.
+        latency_ms: Since its arrival.
+    """
+    entry, request = found.entry, ticket.request
+    return Row(
+        request_id=request.request_id,
+        at_s=ticket.at_s,
+        origin=request.origin,
+        outcome="success",
+        cache=RowCache(_hit(ticket.decision), found.tier),
+        model=request.model,
+        model_served=entry.model,
+        provider=entry.provider,
+        usage=entry.completion.usage,
+        cost_usd=0.0,
+        saved_usd=entry.cost_usd,
+        latency_ms=latency_ms,
+        overhead_ms=latency_ms,
+        stream=request.stream,
+        user=request.user,
+        workspace=request.workspace,
+        client=request.client,
+        session_id=request.session_id,
+        tags=request.tags,
+    )
+
+
+def _hit(decision: Decision | None) -> CacheResult:
+    return "hit_exact" if decision is None else "hit_semantic"
+
+
+def told(
+    ticket: Ticket,
+    settled: Settled,
+    cache: CacheInfo,
+    now_s: float,
+    cost_usd: float | None,
+    saved_usd: float | None = 0.0,
+) -> Answer:
+    """The answer that an upstream call brought, as one of its waiters gets it.
+
+    Args:
+        ticket: The waiter's request.
+        settled: The call.
+        cache: What the cache did for this waiter.
+        now_s: Monotonic clock.
+        cost_usd: What it cost this waiter; None is unknown.
+        saved_usd: What it saved this waiter; None is unknown.
+    """
+    first_s = ticket.first_delta_s if ticket.request.stream else None
+    return Answer(
+        request_id=ticket.request.request_id,
+        text=settled.completion.text,
+        model=settled.deployment.model,
+        provider=settled.deployment.provider,
+        usage=settled.completion.usage,
+        cost_usd=cost_usd,
+        saved_usd=saved_usd,
+        latency_ms=(now_s - ticket.started_s) * 1e3,
+        ttft_ms=(first_s - ticket.started_s) * 1e3 if first_s is not None else None,
+        finish_reason=settled.completion.finish_reason,
+        cache=cache,
+        route=settled.route,
+        tool_calls=settled.completion.tool_calls,
+        session_id=ticket.request.session_id,
+    )
+
+
+def told_row(ticket: Ticket, outcome: Outcome, settled: Settled, answer: Answer, overhead_ms: float | None) -> Row:
+    """The row of a request that an upstream call answered.
+
+    Args:
+        ticket: The request.
+        outcome: success, or cancelled where its caller had left.
+        settled: The call.
+        answer: From `told`.
+        overhead_ms: The part of its time that was ours; None where it was not measured.
+    """
+    row = bare_row(ticket, outcome, answer.latency_ms)
+    row.cache = RowCache(answer.cache.result, answer.cache.tier)
+    row.model_served = answer.model
+    row.deployment = settled.deployment.id
+    row.provider = answer.provider
+    row.usage = answer.usage
+    row.cost_usd = answer.cost_usd
+    row.saved_usd = answer.saved_usd
+    row.ttft_ms = answer.ttft_ms
+    row.overhead_ms = overhead_ms
+    row.attempts = settled.route.attempts if answer.cache.tier != "flight" else 0
+    row.fell_back = settled.route.fell_back
+    row.route = settled.route.reason
+    row.error_kind = ticket.gone
+    return row
+
+
+def failure_row(ticket: Ticket, error: BeastError, outcome: Outcome, now_s: float) -> Row:
+    """The row of a request that ended without an answer.
+
+    Args:
+        ticket: The request.
+        error: Why.
+        outcome: failure, refused or cancelled.
+        now_s: Monotonic clock.
+    """
+    row = bare_row(ticket, outcome, (now_s - ticket.started_s) * 1e3)
+    row.error_kind = ticket.gone or error.kind
+    row.error_tip = " ".join([error.message, *error.tips[:1]])
+    row.attempts = ticket.attempts
+    if not ticket.attempts or error.kind in UNCHARGED_KINDS:
+        row.cost_usd = 0.0
+    if ticket.deployment is not None:
+        row.deployment, row.provider = ticket.deployment.id, ticket.deployment.provider
+    if ticket.leads:
+        row.cache = RowCache(missed(ticket, ticket.request.cache).result)
+    elif ticket.follows:
+        row.cache, row.cost_usd = RowCache("hit_exact", "flight"), 0.0
+    return row
+
+
+def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
+    """What is known of a request at any time.
+
+    Args:
+        ticket: The request.
+        outcome: How it ended.
+        latency_ms: Since its arrival.
+    """
+    request = ticket.request
+    return Row(
+        request_id=request.request_id,
+        at_s=ticket.at_s,
+        origin=request.origin,
+        outcome=outcome,
+        model=request.model,
+        latency_ms=latency_ms,
+        stream=request.stream,
+        user=request.user,
+        workspace=request.workspace,
+        client=request.client,
+        session_id=request.session_id,
+        tags=request.tags,
+    )
