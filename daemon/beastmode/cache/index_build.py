@@ -317,7 +317,8 @@ def _write_exact(writing: Writing, rows: Rows, exact: list[int]) -> None:
     writing.write(STARTS, np.array([*cuts, len(exact)], "<i8").tobytes())
     writing.write(KEYS, b"".join(rows.keys[row] for row in exact))
     whole = len(exact) == len(rows.keys)  # as it is for all but the largest caches: no copy
-    writing.write(MATRIX, np.ascontiguousarray(rows.matrix if whole else rows.matrix[exact]).data.cast("B"))
+    matrix = np.ascontiguousarray(rows.matrix if whole else rows.matrix[exact])
+    writing.write(MATRIX, matrix.reshape(-1).view(np.uint8).data)
 
 
 def _write_graph(writing: Writing, orders: Orders, rows: Rows, scope: bytes, cut: list[int]) -> Segment:

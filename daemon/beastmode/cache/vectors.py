@@ -123,7 +123,7 @@ class VectorIndex:
         self._snapshot: Snapshot | None = None
         self._removed: set[bytes] = set()
         self._dead: set[bytes] = set()
-        self._settled = (0, 0)
+        self._asked_at = (0, 0)  # rows of the tail, and removed ones, when a build was asked for
         self._generation = 0
         orders = Orders(
             store="",
@@ -215,7 +215,7 @@ class VectorIndex:
         with self._lock:
             self._tail = Tail(self._dim, TAIL_MAX_ROWS)
             self._snapshot = None
-            self._removed, self._dead, self._settled = set(), set(), (0, 0)
+            self._removed, self._dead, self._asked_at = set(), set(), (0, 0)
             if self._keeper is not None:
                 self._generation = self._keeper.discard()
 
@@ -271,7 +271,7 @@ class VectorIndex:
                 self._removed.discard(key)
             self._removed &= snapshot.keys
             self._dead = self._removed | snapshot.dead
-            self._settled = len(self._tail), len(self._removed)
+            self._asked_at = min(self._asked_at[0], len(self._tail)), min(self._asked_at[1], len(self._removed))
             self._snapshot = snapshot
             return True
 
@@ -285,6 +285,7 @@ class VectorIndex:
         if keeper is None or not keeper.idle:
             return
         held = len(snapshot.keys) if snapshot is not None else 0
-        added, removed = len(self._tail) - self._settled[0], len(self._removed) - self._settled[1]
-        if max(added, removed) >= max(self._tail_rows, TAIL_SHARE * held):
+        now = len(self._tail), len(self._removed)
+        if max(now[0] - self._asked_at[0], now[1] - self._asked_at[1]) >= max(self._tail_rows, TAIL_SHARE * held):
+            self._asked_at = now
             keeper.ask()
