@@ -13,11 +13,11 @@ from beastmode.cli.cache import asked, which_question
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.screen import Screen
 
-_HEAD = ("SIMILARITY", "CONFIDENCE", "DECIDED BY", "- STORED / + ASKED", "STORED PROMPT", "ENTRY")
+_HEAD = ("SIMILARITY", "CONFIDENCE", "DECIDED BY", "- STORED / + ASKED", "STORED PROMPT")
 _COLOUR = {"hit_exact": "green", "hit_semantic": "green", "miss": "yellow"}
 _PROMPT_SHOWN = 60
 _DIFFERENCES_SHOWN = 4
-_PROMPT_IN_TIP = 60
+_PROMPT_IN_TIP = 100
 
 
 @click.command(cls=Command)
@@ -50,7 +50,7 @@ def _show(screen: Screen, reply: Mapping[str, Any], where: Mapping[str, Any]) ->
     screen.say(f"entry      {reply['entry']}{'' if result == 'hit_exact' else ' (when it is stored)'}")
     if reply.get("threshold") is None:
         return
-    screen.say(f"threshold  {reply['threshold']:g} of confidence is served")
+    screen.say(f"threshold  {reply['threshold']:g} is the least confidence that is served")
     screen.say()
     served = served_entry(reply)
     rows = [_row(one, one["entry"] == served) for one in neighbours]
@@ -78,7 +78,6 @@ def _row(one: Mapping[str, Any], served: bool) -> tuple[str, ...]:
         _decided_by(one, served),
         differences(one.get("differs") or []),
         _short(one["text"], _PROMPT_SHOWN),
-        one["entry"],
     )
 
 
