@@ -206,7 +206,8 @@ class LocalProcess:
                 model=self._model,
             )
         broken = isinstance(error, EndpointUnreachableError | MalformedReplyError | UpstreamError)
-        if broken and await self._ended_within(0.5):
+        # A line that broke off means that it ended, though that may take time to show; a reply means that it lives.
+        if broken and await self._ended_within(2.0 if error.status is None else 0.1):
             return UpstreamError(
                 f"The process of {self._model} ended while it answered: {self._how_it_ended()}.",
                 tips=[

@@ -192,8 +192,9 @@ async def test_a_call_that_waits_for_its_turn_can_be_cancelled(house: House) -> 
 async def test_a_child_that_dies_in_mid_answer_is_named_and_started_anew(house: House) -> None:
     began = asyncio.Event()
     story = asyncio.create_task(house.ask(LONG, max_tokens=2000, on_delta=lambda _: began.set()))
-    waiting = asyncio.create_task(house.ask(max_tokens=2))
     await asyncio.wait_for(began.wait(), 60)
+    waiting = asyncio.create_task(house.ask(max_tokens=2))
+    await until_async(lambda: house.children[0].users == 2)
     dead = house.pid
     os.kill(dead, signal.SIGKILL)
 
