@@ -20,10 +20,14 @@ DESCENDING = "Write a Python function that sorts a list of integers in descendin
 POLITE = "Please write a Python function that sorts a list of integers in ascending order"
 
 
+# The deadline: a busy machine must not turn a hit into a miss.
+SETTINGS = '[routing]\ndefault_model = "echo:echo"\n[cache]\ndeadline_ms = 20000\n'
+
+
 @pytest.fixture
 def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """A daemon without weights, which matches exactly only."""
-    with Daemon('[routing]\ndefault_model = "echo:echo"\n') as running:
+    with Daemon(SETTINGS) as running:
         monkeypatch.setenv("BEAST_HOME", str(running.home))
         running.add("echo:echo")
         yield running
