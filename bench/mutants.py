@@ -1,7 +1,7 @@
 """Breaks the code in small seeded ways and counts how often the tests notice.
 
-`python -m bench.mutants [--count 200] [--files GLOB ...] [--seed 2]` prints a table and every survivor, and writes
-bench/results/mutants.json. A mutant under which the tests hang counts as noticed.
+`python -m bench.mutants [--count 200] [--files GLOB ...] [--only GLOB ...] [--seed 2]` prints a table and every
+survivor, and writes bench/results/mutants.json. A mutant under which the tests hang counts as noticed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ RESULTS = ROOT / "bench" / "results" / "mutants.json"
 PACKAGE = "daemon/beastmode"
 TESTS = {
     "gateway*": ["tests/gateway"],
+    "accounts*": ["tests/gateway"],
     "cache/key.py": ["tests/cache/test_key.py"],
     "routing/vault*": ["tests/routing/test_vault.py"],
     "metrics/ledger*": ["tests/metrics"],
@@ -230,12 +231,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=200, help="how many mutants")
     parser.add_argument("--seed", type=int, default=2, help="which ones")
     parser.add_argument("--files", nargs="*", default=[], help="globs, such as key.py")
+    parser.add_argument("--only", nargs="*", default=["*"], help="of the chosen ones, those in files like these")
     parser.add_argument("--list", action="store_true", help="show them and run nothing")
     options = parser.parse_args(arguments)
     tests = choose(options.files)
     if not tests:
         parser.error("no file fits; known: " + ", ".join(TESTS))
     found = mutants(list(tests), options.count, options.seed)
+    found = [mutant for mutant in found if any(Path(mutant.file).match(wanted) for wanted in options.only)]
     if options.list:
         for mutant in found:
             print(f"{mutant.file}:{mutant.line}  {mutant.what}: {mutant.before}  ->  {mutant.after}")
