@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -53,6 +54,17 @@ def test_the_demo_does_what_it_says_and_leaves_nothing(place: Path) -> None:
     assert "  try: " in done.stderr
     assert "spent     $0 " in done.stdout
     assert left_over(place) == []
+
+
+def test_with_json_the_demo_prints_its_figures_alone(place: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, "--json"], env=environ(place), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["requests"] == {"total": 3, "success": 2, "failure": 1}
+    assert figures["second_ms"] < figures["first_ms"]
+    assert "$ beast ask" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -19,6 +19,7 @@ import pytest
 from beastmode.cli import life
 from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
+from support.terminal import Terminal
 from support.waiting import until
 
 PROGRAM = [sys.executable, "-P", "-m", "beastmode.cli"]
@@ -159,6 +160,19 @@ def test_a_chat_is_continued_after_a_restart(home: Home) -> None:
     assert home.json("sessions")["sessions"][0]["messages"] == 4
     assert home.beast("sessions", "remove", "ada").returncode == 0
     assert home.json("sessions") == {"sessions": []}
+
+
+def test_a_chat_at_a_terminal_goes_on_when_the_daemon_was_stopped_meanwhile(home: Home) -> None:
+    home.beast("models", "add", "echo:echo", "--no-test")
+    with Terminal([*PROGRAM, "chat", "-s", "ada", "-m", "echo:echo"], home.environ) as terminal:
+        terminal.see("> ")
+        terminal.type("one\n")
+        terminal.see("miss")
+        home.beast("stop")
+        terminal.type("two\n")
+        terminal.see("started the daemon")
+        terminal.see("miss")
+        assert terminal.end_with("\x04") == 0
 
 
 def test_files_go_to_the_model(home: Home) -> None:

@@ -137,7 +137,7 @@ class Conversation:
         options: dict[str, Any] = {"model": self._model, "session_id": self._session}
         text = text.encode(errors="replace").decode()
         try:
-            self._client.connect()
+            self._client.call("ping")
         except DaemonNotRunningError:  # it was stopped meanwhile: the session is on disk
             life.connected(self._screen).close()
         if self._screen.as_json:

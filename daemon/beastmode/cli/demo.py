@@ -108,12 +108,15 @@ class Demo:
         self._show("rpc", "metrics.get", '{"window": "1h"}')
         with Client(self._paths.rpc_socket) as client:
             found = client.call("metrics.get", {"window": "1h"})
-        costs, total = found.get("costs") or {}, (found.get("requests") or {}).get("total")
+        costs, counted = found.get("costs") or {}, found.get("requests") or {}
+        requests = {name: counted.get(name) for name in ("total", "success", "failure")}
         first_ms, second_ms = asked["latency_ms"], again["latency_ms"]
         if self._screen.as_json:
-            return self._screen.json({"requests": total, "costs": costs, "first_ms": first_ms, "second_ms": second_ms})
+            return self._screen.json(
+                {"requests": requests, "costs": costs, "first_ms": first_ms, "second_ms": second_ms}
+            )
         waited = f"{figures.duration(first_ms)} the first time, {figures.duration(second_ms)} the second"
-        self._screen.say(f"requests  {total}")
+        self._screen.say(f"requests  {requests['total']}, of which {requests['failure']} failed")
         self._screen.say(f"spent     {figures.usd(costs.get('total_usd'))} (the model runs on this machine)")
         self._screen.say(f"saved     {figures.usd(costs.get('saved_usd'))}, and waiting: {waited}")
         return None
