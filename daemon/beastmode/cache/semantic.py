@@ -107,9 +107,6 @@ class Semantic:
 
     async def find(self, key: Key) -> Decision:
         """Looks for another wording's answer, for at most the deadline; what comes too late is used next time."""
-        unready = self._why_unready()
-        if unready is not None:
-            return Decision(result="miss", why=unready)
         try:
             async with asyncio.timeout(self.settings.deadline_ms / 1e3):
                 decision = await self.decide(key)
@@ -133,8 +130,9 @@ class Semantic:
         return decision
 
     async def _decide(self, key: Key) -> Decision:
-        if self._unready is not None:
-            return Decision(result="miss", why=self._unready)
+        unready = self._why_unready()
+        if unready is not None:
+            return Decision(result="miss", why=unready)
         alias = self.pairs.alias(key.exact)
         if alias is not None and (found := await self._fetch(alias)) is not None:
             return Decision(result="hit", why="a judge approved this pair", found=found, confidence=1.0)
