@@ -28,7 +28,7 @@ def explain(screen: Screen, prompt: tuple[str, ...], model: str | None, scope: s
     """Say why PROMPT is, or is not, answered from the cache.
 
     PROMPT is read as by `beast ask`. Shows the stored prompts that are near, who decided about each (a guard, the
-    verifier, or a person who rejected it), and the words that differ. No model is asked, and nothing changes.
+    verifier, or a person who rejected it), and the words that differ. No model answers it.
     """
     text = prompts.question(screen, prompt)
     with screen.client() as client:
