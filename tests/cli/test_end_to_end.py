@@ -171,7 +171,7 @@ def test_a_chat_at_a_terminal_goes_on_when_the_daemon_was_stopped_meanwhile(home
         home.beast("stop")
         terminal.type("two\n")
         terminal.see("started the daemon")
-        terminal.see("miss")
+        terminal.see("3+1 tokens")
         assert terminal.end_with("\x04") == 0
 
 
