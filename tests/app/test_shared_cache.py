@@ -95,12 +95,12 @@ def test_an_answer_never_crosses_a_scope(pair: Pair) -> None:
 
 def test_a_server_that_freezes_or_goes_away_fails_no_request(pair: Pair, redis: RedisServer) -> None:
     redis.freeze()
-    for number in range(12):
+    for number in range(30):
         answer = pair.other.call("chat", {"message": f"frozen {number}", "model": "custom:ok"})
         assert answer["cache"]["result"] == "miss"
     stats = pair.other.call("cache.stats")["l3"]
     assert not stats["ready"]
-    assert stats["timeouts"] <= 4
+    assert stats["skipped"] > 0
     [issue] = [one for one in pair.other.call("health.get")["issues"] if one["part"] == "cache l3"]
     assert "off" in issue["cause"]
     redis.kill()

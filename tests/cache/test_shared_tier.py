@@ -216,7 +216,7 @@ async def test_what_is_forgotten_while_the_server_is_away_is_not_found_and_goes_
 # -- a server that misbehaves -----------------------------------------------------------------------------------------
 
 
-async def test_a_frozen_server_costs_three_waits_and_comes_back(redis: RedisServer) -> None:
+async def test_a_frozen_server_costs_a_few_short_waits_and_comes_back(redis: RedisServer) -> None:
     async with daemon(redis.url, STRICT) as shared:
         shared.put(fresh("a"))
         await shared.settle()
@@ -225,8 +225,8 @@ async def test_a_frozen_server_costs_three_waits_and_comes_back(redis: RedisServ
         stats = shared.stats()
         assert not stats.ready
         assert stats.switched_off == 1
-        assert stats.timeouts <= 3
-        assert stats.skipped >= 37
+        assert 3 <= stats.timeouts <= 20, "three, and those during which this loop itself was held up"
+        assert stats.skipped == 40 - stats.timeouts
         assert shared.problem == "The shared cache `redis` is off, and tried again now and then: It answers too slowly."
         assert shared.tip
         redis.thaw()
@@ -574,6 +574,9 @@ async def test_a_loop_that_was_held_up_is_not_held_against_the_tier() -> None:
         for name in range(10):
             await found(shared, name)
         assert (shared.stats().timeouts, shared.stats().switched_off) == (10, 0)
+        for name in range(20):
+            await found(shared, name)
+        assert shared.stats().switched_off == 1, "a loop that is always late must not wait for ever"
 
 
 async def test_foreign_code_is_awaited_no_longer_than_told() -> None:

@@ -22,6 +22,7 @@ PROBE_READS = 3
 PROBE_TTL_S = 60.0
 STEADY_S = 30.0
 SPINS = 8
+LATE_MAX = 20
 JITTER = 0.8
 
 
@@ -62,6 +63,7 @@ class Link:
         self._clock = clock
         self._pace = pace
         self._failures = 0
+        self._late = 0
         self._cause: Exception | None = None
         self._refusal: Exception | None = None
         self._down = asyncio.Event()
@@ -122,8 +124,9 @@ class Link:
             found = await within(self._tier.get(name), self._pace.limit_s)
         except LateError as error:
             self.timeouts += 1
-            # A loop that was held up by something else says nothing about the tier.
-            if self._clock.mono_s() - began_s < 2 * self._pace.limit_s:
+            # A loop that was held up by something else says nothing about the tier, unless that never ends.
+            self._late += 1
+            if self._late > LATE_MAX or self._clock.mono_s() - began_s < 2 * self._pace.limit_s:
                 self.fail(error)
             return None
         except Exception as error:
@@ -159,7 +162,7 @@ class Link:
 
     def succeed(self) -> None:
         """Takes note that a lookup was answered."""
-        self._failures = 0
+        self._failures = self._late = 0
 
     def fail(self, error: Exception) -> None:
         """Takes note that something failed; too often in a row, and the tier is off.
@@ -180,7 +183,7 @@ class Link:
 
     def _switch_on(self) -> None:
         self._cause = None
-        self._failures = 0
+        self._failures = self._late = 0
         self._down.clear()
         self.up.set()
         log.info("shared cache on", extra={"fields": {"tier": self._tier.name}})
