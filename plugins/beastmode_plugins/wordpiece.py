@@ -14,6 +14,7 @@ from pathlib import Path
 WORD_MAX_CHARS = 100
 _ASCII_WORD = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_DROPPED = frozenset(("Cc", "Cf", "Co", "Cs"))  # not Cn: what this Python does not know yet may be a letter
 _CHINESE = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -115,7 +116,7 @@ def _cleaned(text: str) -> str:
         kind = unicodedata.category(char)
         if char in "\t\n\r" or kind[0] == "Z":
             kept.append(" ")
-        elif kind[0] != "C" and char != "\N{REPLACEMENT CHARACTER}":
+        elif kind not in _DROPPED and char != "\N{REPLACEMENT CHARACTER}":
             kept.append(f" {char} " if _is_chinese(ord(char)) else char)
     return "".join(kept)
 

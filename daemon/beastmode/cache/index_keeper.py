@@ -178,9 +178,9 @@ class Keeper:
         with self._guard:
             if self._stop:
                 return
+            self.building = True  # before the wish is dropped: nobody may find the index idle between the two
             generation, purge = self._generation, self._purge
             self._wanted = self._purge = False
-            self.building = True
         started_s = self._clock.mono_s()
         try:
             self._run_child(msgspec.structs.replace(self._orders, store=str(store), purge=purge), generation)
