@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from beastmode import __version__
 from beastmode.background.judging import Judging
+from beastmode.background.retention import Retention
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
 from beastmode.cache.memory import MemoryTier
@@ -127,6 +128,7 @@ class House:
         self.ledger = Ledger(self.paths.state / "ledger", self.clock)
         await asyncio.to_thread(self.ledger.start)
         stack.push_async_callback(asyncio.to_thread, self.ledger.close)
+        self.sessions = Sessions(self.paths.state / "sessions", self.clock)
         self.lookup = await self._open_cache(stack)
         self.registry = Registry(self.paths.state / "models.json", self.clock)
         await self.registry.load()
@@ -193,6 +195,9 @@ class House:
             judging = Judging(self.gateway, self.semantic, self.clock)
             judging.start()
             stack.push_async_callback(judging.close)
+        retention = Retention(lambda: self.loaded.settings.retention, self.ledger, self.sessions, self.clock)
+        retention.start()
+        stack.push_async_callback(retention.close)
 
     def _make_gateway(self) -> Gateway:
         return Gateway(
@@ -231,7 +236,7 @@ class House:
             ledger=self.ledger,
             stats=stats,
             health=self._make_health(stats),
-            sessions=Sessions(self.paths.state / "sessions", self.clock),
+            sessions=self.sessions,
         )
         return self._services
 

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,13 +102,14 @@ class Sessions:
         found = await asyncio.to_thread(lambda: [_info(path) for path in self._folder.glob("*.jsonl")])
         return sorted(found, key=lambda info: info.updated_at_s, reverse=True)
 
-    async def since(self, at_s: float) -> list[str]:
-        """Names of the sessions that were written to since a time.
+    async def between(self, from_s: float, to_s: float = inf) -> list[str]:
+        """Names of the sessions that were last written to in a span of time.
 
         Args:
-            at_s: Wall clock, seconds since the epoch.
+            from_s: Its beginning, seconds since the epoch.
+            to_s: Its end.
         """
-        return [info.id for info in await self.all() if info.updated_at_s >= at_s]
+        return [info.id for info in await self.all() if from_s <= info.updated_at_s < to_s]
 
     async def get(self, id: str) -> list[Line]:
         """All messages of a session, also those that were never answered.

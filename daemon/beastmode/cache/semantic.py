@@ -258,6 +258,10 @@ class Semantic:
         """Takes entries out of the index."""
         await self._run(lambda: self.index.remove(keys))
 
+    def purge(self) -> None:
+        """Has the vectors of removed entries taken out of the files too, soon."""
+        self.index.rebuild(purge=True)
+
     async def clear(self) -> None:
         """Takes everything out of the index, and forgets what was learned from it."""
         self.pairs.clear()

@@ -157,6 +157,18 @@ class KeySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: Literal["auto", "keyring", "file"] = "auto"
 
 
+class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How long history is kept. Answers have the age limits of their tiers.
+
+    Attributes:
+        ledger_days: Age at which rows of requests are deleted; 0 keeps them.
+        sessions_days: Age, since the last message, at which chat sessions are deleted; 0 keeps them.
+    """
+
+    ledger_days: Annotated[float, Meta(ge=0)] = 0.0
+    sessions_days: Annotated[float, Meta(ge=0)] = 0.0
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything a user can set.
 
@@ -167,6 +179,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         log: The daemon's log.
         plugins: Plugins.
         keys: API keys.
+        retention: How long history is kept.
     """
 
     cache: CacheSettings = CacheSettings()
@@ -175,6 +188,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     keys: KeySettings = KeySettings()
+    retention: RetentionSettings = RetentionSettings()
 
 
 class Loaded(msgspec.Struct, frozen=True):

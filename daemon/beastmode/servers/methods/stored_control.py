@@ -146,9 +146,11 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         return since_s is None or entry.stored_at_s >= since_s
 
     keys = await _matching(services, matches)
-    sessions = [] if params.workspace is not None else await services.sessions.since(since_s or 0.0)
+    sessions = [] if params.workspace is not None else await services.sessions.between(since_s or 0.0)
     if not params.dry_run:
         await services.forget_entries(keys)
+        if services.semantic is not None:
+            services.semantic.purge()
         if params.all:
             await cache_clear(services, caller, Nothing())
         for name in sessions:

@@ -1,0 +1,76 @@
+"""Retention: history that is older than the user wants is deleted, an hour after the start and every hour."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from beastmode.core.clock import Clock
+from beastmode.core.config import RetentionSettings
+from beastmode.core.errors import BeastError
+from beastmode.metrics.ledger import Ledger
+from beastmode.sessions import Sessions
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 3600.0
+DAY_S = 86400.0
+
+
+class Retention:
+    """Deletes old rows and sessions.
+
+    Args:
+        settings: Gives the settings in force.
+        ledger: Rows of requests.
+        sessions: Chat histories.
+        clock: Time.
+    """
+
+    def __init__(
+        self, settings: Callable[[], RetentionSettings], ledger: Ledger, sessions: Sessions, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._sessions = sessions
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def close(self) -> None:
+        """Ends."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(PERIOD_S)
+            try:
+                await self.sweep()
+            except Exception:
+                log.warning("old history could not be deleted", exc_info=True)
+
+    async def sweep(self) -> tuple[int, int]:
+        """Deletes what is too old.
+
+        Returns:
+            How many rows and how many sessions went.
+        """
+        settings = self._settings()
+        rows = sessions = 0
+        if settings.ledger_days:
+            rows = await self._ledger.prune(settings.ledger_days * DAY_S)
+        if settings.sessions_days:
+            before_s = self._clock.wall_s() - settings.sessions_days * DAY_S
+            for name in await self._sessions.between(0.0, before_s):
+                with contextlib.suppress(BeastError):  # removed meanwhile
+                    await self._sessions.remove(name)
+                    sessions += 1
+        return rows, sessions

@@ -1,0 +1,70 @@
+"""History is kept as long as the user wants, and by default for good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from beastmode.background.retention import DAY_S, Retention
+from beastmode.core.clock import Clock
+from beastmode.core.config import RetentionSettings
+from beastmode.core.types import Row
+from beastmode.metrics.ledger import Ledger
+from beastmode.sessions import Sessions
+
+
+class Later(Clock):
+    """A clock that can be put forward."""
+
+    ahead_s = 0.0
+
+    def wall_s(self) -> float:
+        return super().wall_s() + self.ahead_s
+
+
+@pytest.mark.parametrize(
+    ("settings", "left"),
+    [
+        (RetentionSettings(), (2, 2)),
+        (RetentionSettings(ledger_days=10), (1, 2)),
+        (RetentionSettings(sessions_days=10), (2, 1)),
+        (RetentionSettings(ledger_days=100, sessions_days=100), (2, 2)),
+    ],
+    ids=["by default", "the ledger", "sessions", "not old enough"],
+)
+async def test_what_is_older_than_wanted_goes(
+    tmp_path: Path, settings: RetentionSettings, left: tuple[int, int]
+) -> None:
+    clock = Later()
+    ledger, sessions = Ledger(tmp_path / "ledger", clock), Sessions(tmp_path / "sessions", clock)
+    ledger.start()
+    for name in ("old", "new"):
+        ledger.record(Row(request_id=name, at_s=clock.wall_s(), origin="person", outcome="success"))
+        await sessions.begin(name, "Hello")
+        clock.ahead_s += 30 * DAY_S
+    clock.ahead_s -= 29 * DAY_S
+    await Retention(lambda: settings, ledger, sessions, clock).sweep()
+    assert (len(await ledger.list()), len(await sessions.all())) == left
+    assert {"new"} <= {row["request_id"] for row in await ledger.list()}
+    ledger.close()
+
+
+async def test_it_looks_every_hour_and_a_failure_does_not_end_it(tmp_path: Path) -> None:
+    looked: list[float] = []
+
+    class Quick(Clock):
+        async def sleep(self, seconds: float) -> None:
+            looked.append(seconds)
+            await super().sleep(0.001)
+
+    def fail() -> RetentionSettings:
+        raise OSError("no disk")
+
+    clock = Quick()
+    retention = Retention(fail, Ledger(tmp_path, clock), Sessions(tmp_path, clock), clock)
+    retention.start()
+    while len(looked) < 3:
+        await clock.sleep(0)
+    await retention.close()
+    assert 3600.0 in looked
