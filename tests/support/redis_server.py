@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ import pytest
 from support.waiting import until
 
 PROGRAM = "redis-server"
+COMMAND = re.compile(rb"(?:^|\r\n)\*\d+\r\n")
 
 
 class RedisServer:
@@ -136,7 +138,7 @@ class Relay:
                 if self.reply is None:
                     to_server.write(sent)
                 else:
-                    writer.write(self.reply)
+                    writer.write(self.reply * len(COMMAND.findall(sent)))
         to_server.close()
         writer.close()
 
