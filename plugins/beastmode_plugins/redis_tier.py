@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,8 +15,10 @@ from beastmode.core.errors import (
     AuthenticationError,
     BadInputError,
     BeastError,
+    DNSError,
     EndpointUnreachableError,
     MalformedReplyError,
+    TLSError,
     UpstreamError,
     UpstreamTimeoutError,
 )
@@ -140,10 +144,19 @@ class RedisTier(Tier):
         if isinstance(error, known.BusyLoadingError):
             return EndpointUnreachableError(f"Redis at {self._place} is still loading its data.", tips=["wait"])
         if isinstance(error, known.ConnectionError | OSError):
-            return EndpointUnreachableError(f"Nobody answers at {self._place}.", tips=self._reach_tips())
+            return self._unreached(error)
         if isinstance(error, known.ResponseError):
             return self._refusal(error)
         return self._malformed()
+
+    def _unreached(self, error: Exception) -> BeastError:
+        causes = error, error.__cause__, error.__context__
+        if any(isinstance(one, ssl.SSLError) for one in causes):
+            tips = ["name the authority's certificate: ?ssl_ca_certs=/path/ca.pem at the end of cache.redis.url"]
+            return TLSError(f"The TLS handshake with Redis at {self._place} failed.", tips=tips)
+        if any(isinstance(one, socket.gaierror) for one in causes):
+            return DNSError(f"The host of {self._place} has no address.", tips=["mend the host in cache.redis.url"])
+        return EndpointUnreachableError(f"Nobody answers at {self._place}.", tips=self._reach_tips())
 
     def _refusal(self, error: Exception) -> BeastError:
         code = _code(error)

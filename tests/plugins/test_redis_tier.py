@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from beastmode.core import errors
 from beastmode.core.clock import Clock
@@ -87,6 +94,54 @@ async def test_where_nobody_listens_it_says_where_at_once() -> None:
         with pytest.raises(errors.EndpointUnreachableError, match=r"127\.0\.0\.1:9") as raised:
             await tier.get(b"k")
     assert PASSWORD not in everything_said(raised.value)
+
+
+async def test_a_host_without_an_address_is_named() -> None:
+    async with tier_at("redis://no-such-host.invalid") as tier:
+        with pytest.raises(errors.DNSError, match=r"no-such-host\.invalid:6379"):
+            await tier.get(b"k")
+
+
+async def test_it_speaks_tls_and_says_where_a_certificate_is_not_trusted(tmp_path: Path) -> None:
+    need_redis()
+    certificate, key = self_signed(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ("--tls-port", str(port), "--tls-auth-clients", "no", "--bind", "127.0.0.1")
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate))
+    with RedisServer(*options, *files):
+        async with tier_at(f"rediss://localhost:{port}?ssl_ca_certs={certificate}") as tier:
+            await tier.put(b"k", b"v", 10.0)
+            assert await tier.get(b"k") == b"v"
+        async with tier_at(f"rediss://:{PASSWORD}@localhost:{port}") as tier:
+            with pytest.raises(errors.TLSError, match=f"localhost:{port}") as raised:
+                await tier.get(b"k")
+            assert "ssl_ca_certs" in raised.value.tips[0]
+            assert PASSWORD not in everything_said(raised.value)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Makes a certificate for localhost that is its own authority.
+
+    Returns:
+        Files of the certificate and of its key.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "certificate.pem", folder / "key.pem"
+    files[0].write_bytes(made.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
 
 
 async def test_a_wrong_password_is_named_and_not_shown() -> None:
