@@ -102,11 +102,6 @@ def _read_id(raw: bytes | msgspec.Raw) -> msgspec.Raw:
     return found.copy() if _is_id(found) else NULL_ID
 
 
-def id_value(raw: msgspec.Raw) -> Any:
-    """An id as a value that can be compared, however it was spelled."""
-    return msgspec.json.decode(raw)
-
-
 def encode_result(id: msgspec.Raw, result: Any) -> bytes:
     """One response line, without its newline."""
     return b'{"jsonrpc":"2.0","id":' + bytes(id) + b',"result":' + _ENCODER.encode(result) + b"}"

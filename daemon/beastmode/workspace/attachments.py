@@ -99,14 +99,20 @@ def read_inside(root: Path, path: str) -> bytes:
         ) from None
     if not inside:
         raise BadInputError(f"{path!r} leads out of the workspace {root}.", tips=["name files inside the workspace"])
-    descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise BadInputError(f"{path!r} can not be read: {error.strerror}.", tips=[f"look: ls -l {real}"]) from None
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BadInputError(f"{path!r} is no regular file.", tips=["name a text file"])
         if found.st_size > FILE_MAX_BYTES:
             raise BadInputError(f"{path!r} has over {FILE_MAX_BYTES} bytes.", tips=["attach the part that matters"])
-        raw = file.read(FILE_MAX_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(FILE_MAX_BYTES)
+    finally:
+        os.close(descriptor)
     try:
         text = raw.decode()
     except UnicodeDecodeError:

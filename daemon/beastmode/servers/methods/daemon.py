@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from beastmode.core.config import shown
-from beastmode.core.errors import BadInputError
 from beastmode.servers.methods.table import METHODS, Nothing, method
 from beastmode.servers.services import Caller, Services
 
@@ -137,7 +136,4 @@ def openrpc(version: str) -> dict[str, Any]:
 
 
 def _object(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    found = components.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema)
-    if found.get("type") != "object":
-        raise BadInputError("The parameters of a method are an object.")
-    return dict(found)
+    return dict(components.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema))
