@@ -24,6 +24,7 @@ from beastmode.core.addresses import make_http_session
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.config import Loaded, load
+from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
 from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context
@@ -94,6 +95,7 @@ class House:
         self.started_s = self.clock.mono_s()
         self._end = asyncio.Event()
         self._again = False
+        self._exact_only: str | None = None
 
     async def live(self) -> bool:
         """Starts, serves until it is told to end, drains.
@@ -175,20 +177,24 @@ class House:
 
     async def _open_semantic(self, stack: contextlib.AsyncExitStack) -> Semantic | None:
         """Builds the semantic step, where an embedder is installed and the packages that it computes with."""
-        embedder = next(iter(self.plugins.embedders.values()), None)
-        if embedder is None or importlib.util.find_spec("numpy") is None:
+        if not self.plugins.embedders or importlib.util.find_spec("numpy") is None:
             return None
         from beastmode.cache.semantic import open_semantic
 
-        return await open_semantic(
-            embedder=embedder,
-            lookup=self.lookup,
-            folder=self.paths.cache / "index",
-            pairs_file=self.paths.state / "pairs.jsonl",
-            settings=self.loaded.settings.cache,
-            clock=self.clock,
-            stack=stack,
-        )
+        try:
+            return await open_semantic(
+                embedders=self.plugins.embedders,
+                lookup=self.lookup,
+                folder=self.paths.cache / "index",
+                pairs_file=self.paths.state / "pairs.jsonl",
+                settings=self.loaded.settings.cache,
+                clock=self.clock,
+                stack=stack,
+            )
+        except BeastError as error:
+            log.warning("answers are matched exactly only", extra={"fields": {"why": error.message}})
+            self._exact_only = error.message
+            return None
 
     async def _start_background(self, stack: contextlib.AsyncExitStack) -> None:
         if self.semantic is not None:
@@ -248,9 +254,12 @@ class House:
             health.add("cache on disk", lambda: disk.problem, "answers are stored anew; what is named may be deleted")
         if self.shared is not None:
             health.add("cache l3", self._shared_problem)
-        if self.semantic is not None:
-            semantic = self.semantic
-            health.add("semantic index", lambda: semantic.problem, "it heals by itself; exact hits go on meanwhile")
+        semantic = self.semantic
+        health.add(
+            "semantic index",
+            lambda: semantic.problem if semantic is not None else self._exact_only,
+            "it heals by itself; exact hits go on meanwhile",
+        )
         health.add("models", lambda: self.registry.problem, "register them again: beast models add")
         health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
         health.add("plugins", self._plugin_problems, "beast plugins")

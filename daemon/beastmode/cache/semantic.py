@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -411,25 +411,35 @@ def _why_missed(neighbours: list[Neighbour], threshold: float) -> str:
 
 async def open_semantic(
     *,
-    embedder: Embedder,
+    embedders: Mapping[str, Embedder],
     lookup: Lookup,
     folder: Path,
     pairs_file: Path,
     settings: CacheSettings,
     clock: Clock,
     stack: AsyncExitStack,
-) -> Semantic:
+) -> Semantic | None:
     """Opens the index and everything learned about pairs; the embedder is loaded at the first use.
 
     Args:
-        embedder: Makes vectors.
+        embedders: By id; the one that the verifier was trained with is used, since its judgement holds for no other.
         lookup: Where the entries are.
         folder: Where the index is.
         pairs_file: Where it is kept what was learned about pairs.
         settings: Of the cache.
         clock: Time.
         stack: Closes it all.
+
+    Returns:
+        None where that embedder is not installed.
+
+    Raises:
+        BeastError: The verifier's data can not be used.
     """
+    verifier = await asyncio.to_thread(Verifier.load)
+    embedder = embedders.get(verifier.embedder)
+    if embedder is None:
+        return None
     disk = lookup.disk
     source = None if disk is None else disk.vectors_at
     index = VectorIndex(folder, embedder.dim, embedder.id, clock, source)
@@ -438,7 +448,7 @@ async def open_semantic(
     semantic = Semantic(
         embedder=embedder,
         index=index,
-        verifier=await asyncio.to_thread(Verifier.load),
+        verifier=verifier,
         pairs=pairs,
         fetch=lookup.fetch,
         settings=settings,
