@@ -58,7 +58,7 @@ class RedisTier(Tier):
             return
         library = await asyncio.to_thread(_imported)
         self._errors = library.exceptions
-        self._client, self._place = _client(library, settings.url)
+        self._client, self._place = await asyncio.to_thread(_client, library, settings.url)
 
     def configured(self) -> bool:
         """Says whether `cache.redis.url` is set."""
@@ -215,10 +215,39 @@ def _client(library: Any, url: str) -> tuple[Any, str]:
         _check_path(url)
         pool = connection.BlockingConnectionPool(**options)
         made = pool.make_connection()
+        _share_certificates(pool, made)
+    except OSError:
+        message = "A certificate that cache.redis.url names can not be read."
+        raise BadInputError(message, tips=["make ssl_ca_certs, ssl_certfile and ssl_keyfile readable"]) from None
     except (ValueError, TypeError, AttributeError, library.exceptions.RedisError):
         raise BadInputError("cache.redis.url is no URL of a Redis server.", tips=SETTING_TIPS) from None
     place = getattr(made, "path", None) or f"{made.host}:{made.port}"
     return importlib.import_module("redis.asyncio").Redis(connection_pool=pool), place
+
+
+def _share_certificates(pool: Any, connection: Any) -> None:
+    """Reads the certificates now: redis-py would do so for every connection, which holds up the loop for 20 ms.
+
+    Args:
+        pool: The pool.
+        connection: One of its connections, not connected yet.
+
+    Raises:
+        OSError: A file of certificates can not be read.
+    """
+    context = getattr(connection, "ssl_context", None)
+    if context is None:
+        return
+    context.get()
+
+    class Secured(type(connection)):  # type: ignore[misc]  # redis-py is imported at run time
+        """A connection that uses the certificates which were read."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.ssl_context = context
+
+    pool.connection_class = Secured
 
 
 def _check_path(url: str) -> None:

@@ -78,7 +78,7 @@ async def test_a_url_that_is_wrong_is_an_error_that_does_not_show_it(url: str) -
     [
         ("redis://localhost", "localhost:6379"),
         (f"redis://user:{PASSWORD}@cache.example:6380/3", "cache.example:6380"),
-        (f"rediss://:{PASSWORD}@cache.example/0?ssl_cert_reqs=none", "cache.example:6379"),
+        (f"rediss://:{PASSWORD}@cache.example/0?ssl_cert_reqs=none&ssl_check_hostname=false", "cache.example:6379"),
         (f"unix://:{PASSWORD}@/run/redis.sock?db=2", "/run/redis.sock"),
     ],
 )
@@ -93,6 +93,13 @@ async def test_where_nobody_listens_it_says_where_at_once() -> None:
     async with tier_at(f"redis://:{PASSWORD}@127.0.0.1:9") as tier:
         with pytest.raises(errors.EndpointUnreachableError, match=r"127\.0\.0\.1:9") as raised:
             await tier.get(b"k")
+    assert PASSWORD not in everything_said(raised.value)
+
+
+async def test_certificates_that_are_not_there_are_named() -> None:
+    with pytest.raises(errors.BadInputError, match="certificate") as raised:
+        async with tier_at(f"rediss://:{PASSWORD}@localhost?ssl_ca_certs=/no/such/file.pem"):
+            pass
     assert PASSWORD not in everything_said(raised.value)
 
 
@@ -113,7 +120,7 @@ async def test_it_speaks_tls_and_says_where_a_certificate_is_not_trusted(tmp_pat
     with RedisServer(*options, *files):
         async with tier_at(f"rediss://localhost:{port}?ssl_ca_certs={certificate}") as tier:
             await tier.put(b"k", b"v", 10.0)
-            assert await tier.get(b"k") == b"v"
+            assert await asyncio.gather(*(tier.get(b"k") for _ in range(50))) == [b"v"] * 50
         async with tier_at(f"rediss://:{PASSWORD}@localhost:{port}") as tier:
             with pytest.raises(errors.TLSError, match=f"localhost:{port}") as raised:
                 await tier.get(b"k")
