@@ -86,6 +86,28 @@ class TestSameRequest:
         other.params[name] = value
         assert make_key(request_) == make_key(other)
 
+    def test_these_are_the_transport_parameters(self) -> None:
+        assert {
+            "stream",
+            "stream_options",
+            "store",
+            "metadata",
+            "client_metadata",
+            "prompt_cache_key",
+            "safety_identifier",
+            "tags",
+            "session_id",
+            "cache",
+        } == TRANSPORT_FIELDS
+
+    def test_numbers_inside_content_parts_are_compared_by_value(self) -> None:
+        def request(number: float) -> Request:
+            parts = [{"type": "video", "fps": number}, {"type": "text", "text": "What is this?"}]
+            return Request(model="auto", messages=[Message(role="user", content=parts)])
+
+        assert make_key(request(2)) == make_key(request(2.0))
+        assert make_key(request(2)) != make_key(request(2.5))
+
     @few
     @given(requests, names)
     def test_a_parameter_that_is_none_is_absent(self, request_: Request, name: str) -> None:
