@@ -21,6 +21,8 @@ def main() -> int:
         print("BEAST MODE runs on Linux and macOS; on Windows use it inside WSL.", file=sys.stderr)
         return 1
     os.umask(0o077)  # whatever any part writes is the user's alone
+    for threads in ("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # numpy's own threads make a search ten times slower on few cores
     try:
         paths = Paths.from_environment(os.environ)
         paths.make()

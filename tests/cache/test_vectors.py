@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.cache import index_keeper
+from beastmode.cache import index_keeper, vectors
 from beastmode.cache.index_build import Orders, Plan, build, collect
 from beastmode.cache.index_format import DamagedSnapshotError
 from beastmode.cache.index_rows import Tail
@@ -223,6 +223,20 @@ class TestChange:
         shelf.index.rebuild()
         shelf.settle()
         assert shelf.index.stats().entries == 5
+
+    def test_what_was_removed_and_is_in_the_store_all_the_same_comes_back(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys = shelf.store_all(names(3), random_vectors(3))
+        shelf.index.start()
+        shelf.settle()
+        shelf.index.remove(keys)
+        assert shelf.index.stats().entries == 0
+        monkeypatch.setattr(vectors, "REMOVAL_S", 0.0)
+        monkeypatch.setattr(vectors, "REFRESH_S", 0.0)
+        shelf.index.remove([key_of("another")])
+        shelf.settle()
+        assert shelf.index.stats().entries == 3
 
     def test_what_was_removed_and_added_again_is_found_through_every_build(self, large: Shelf) -> None:
         vectors = random_vectors(300)

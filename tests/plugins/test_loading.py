@@ -18,6 +18,7 @@ from beastmode.core.clock import Clock
 from beastmode.core.plugin_loader import Plugins, load_plugins
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
 from beastmode.core.types import Completion, Deployment
+from support.embedders import HashEmbedder
 
 HOOK = "from beastmode.core.plugins import hookimpl\n@hookimpl\n"
 
@@ -274,6 +275,66 @@ async def test_closing_goes_on_past_a_plugin_that_fails_to(modules: Modules, sta
     plugins = await started(await load(modules.provider("bad", BadEnd("bad")), modules.provider("good", good)))
     await plugins.close()
     assert good.closed
+
+
+class Restless(HashEmbedder):
+    """Notes what happens to it."""
+
+    closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def embedders(modules: Modules, name: str, *brought: object) -> EntryPoint:
+    """An entry point of a plugin that brings these embedders."""
+    return modules.point(name, beast_embedders=hookimpl(lambda: list(brought), specname="beast_embedders"))
+
+
+async def test_embedders_are_found_by_their_id_started_and_closed(modules: Modules, started: Started) -> None:
+    good = Restless("acme-1")
+    plugins = await started(await load(embedders(modules, "acme", good)), acme={"folder": "here"})
+    assert plugins.embedders == {"acme-1": good}
+    assert plugins.infos[0].hooks == ["beast_embedders"]
+    assert good.context.options == {"folder": "here"}
+    await plugins.close()
+    assert good.closed
+
+
+async def test_the_built_in_embedder_comes_through_its_entry_point() -> None:
+    plugins = await load_plugins(())
+    assert "minilm-l6-v2-int8" in plugins.embedders
+
+
+@pytest.mark.parametrize(
+    ("brought", "why"),
+    [
+        ([HashEmbedder("one"), HashEmbedder("one")], "`one` is taken"),
+        ([HashEmbedder("first")], "`first` is taken"),
+        ([HashEmbedder("No Id")], "'No Id'"),
+        ([Silent("silent")], "not a Embedder"),
+    ],
+)
+async def test_an_embedder_that_is_none_or_has_no_id_of_its_own_is_left_out(
+    modules: Modules, brought: list[object], why: str
+) -> None:
+    first = embedders(modules, "good", HashEmbedder("first"))
+    plugins = await load(first, embedders(modules, "bad", *brought))
+    assert plugins.infos[1].state == "failed"
+    assert why in (plugins.infos[1].error or "")
+    assert list(plugins.embedders) == ["first"]
+
+
+class Unstartable(Restless):
+    async def start(self, context: Context) -> None:
+        raise ValueError("no folder")
+
+
+async def test_an_embedder_that_does_not_start_is_left_out(modules: Modules, started: Started) -> None:
+    bad = Unstartable("bad")
+    plugins = await started(await load(embedders(modules, "bad", bad)))
+    assert plugins.embedders == {}
+    assert bad.closed
 
 
 async def test_plugins_without_parts_start_and_close(modules: Modules, started: Started) -> None:

@@ -26,7 +26,7 @@ GOLDEN = [
     ("zero\u200bwidth", ["zero", "##wi", "##dt", "##h"]),
     ("non\u00a0breaking\u3000space", ["non", "breaking", "space"]),
     ("日本語abc", ["日", "本", "語", "abc"]),
-    ("ΔΩΣ", ["δ", "##ω", "##σ"]),
+    ("ΔΩΣ", ["δ", "##ω", "##\u03c3"]),
     (
         "don\u2019t \u2014 \u201cquote\u201d\u2026",
         ["don", "\u2019", "t", "\u2014", "\u201c", "quote", "\u201d", "\u2026"],

@@ -31,8 +31,8 @@ BUILD_MAX_S = 3600.0
 class Taker(Protocol):
     """Who uses snapshots."""
 
-    def take(self, snapshot: Snapshot, generation: int) -> bool:
-        """Uses a snapshot from now on, unless everything was cleared since its build began."""
+    def take(self, snapshot: Snapshot, generation: int, began_s: float) -> bool:
+        """Uses a snapshot from now on, unless everything was cleared since its build began, at `began_s`."""
 
     def lose(self) -> None:
         """Uses none from now on."""
@@ -161,7 +161,7 @@ class Keeper:
                 self.note_damage("it was gone")
             return
         try:
-            self._take(found[0], self._generation)
+            self._take(found[0], self._generation, self._clock.mono_s())
         except (DamagedSnapshotError, OSError) as error:
             self.note_damage(str(error))
 
@@ -183,7 +183,7 @@ class Keeper:
             self._wanted = self._purge = False
         started_s = self._clock.mono_s()
         try:
-            self._run_child(msgspec.structs.replace(self._orders, store=str(store), purge=purge), generation)
+            self._run_child(msgspec.structs.replace(self._orders, store=str(store), purge=purge), generation, started_s)
         except (OSError, DamagedSnapshotError, ChildError) as error:
             self._failed(error, generation, purge)
         else:
@@ -207,7 +207,7 @@ class Keeper:
         log.warning(self._trouble)
         self.ask(purge)
 
-    def _run_child(self, orders: Orders, generation: int) -> None:
+    def _run_child(self, orders: Orders, generation: int, began_s: float) -> None:
         with self._guard:
             remove_others(self._folder, keep=self._current.folder if self._current else None)
             if self._stop or generation != self._generation:
@@ -216,7 +216,8 @@ class Keeper:
         timer = threading.Timer(BUILD_MAX_S, child.kill)
         timer.start()
         try:
-            self._listen(child, generation)
+            if not self._listen(child, generation, began_s) and self._current is not None:
+                self._taker.take(self._current, generation, began_s)  # there was nothing new, which is news as well
         finally:
             timer.cancel()
             child.kill()
@@ -225,22 +226,26 @@ class Keeper:
                 assert stream is not None
                 stream.close()
 
-    def _listen(self, child: subprocess.Popen[bytes], generation: int) -> None:
+    def _listen(self, child: subprocess.Popen[bytes], generation: int, began_s: float) -> int:
+        """Takes every snapshot that the child publishes; returns how many there were."""
         assert child.stdout is not None
+        published = 0
         for line in child.stdout:
             word = msgspec.json.decode(line, type=Word)
             if word.error:
                 raise ChildError(word.error)
-            self._take(self._folder / word.published, generation)
+            self._take(self._folder / word.published, generation, began_s)
+            published += 1
         code = child.wait()
         if code:
             raise ChildError(f"its process ended with {code}")
+        return published
 
-    def _take(self, folder: Path, generation: int) -> None:
+    def _take(self, folder: Path, generation: int, began_s: float) -> None:
         """Proves and loads a snapshot, and hands it over."""
         loaded: dict[str, Graph] = self._current.graphs if self._current else {}
         snapshot = Snapshot(folder, self._orders.embedder, self._orders.dim, loaded)
-        if self._taker.take(snapshot, generation):
+        if self._taker.take(snapshot, generation, began_s):
             with self._guard:
                 if generation == self._generation:
                     self._current = snapshot

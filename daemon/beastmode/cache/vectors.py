@@ -27,6 +27,9 @@ TAIL_MIN_ROWS = 1000
 TAIL_SHARE = 0.1
 TAIL_MAX_ROWS = 200_000
 PAUSE_S = 5.0
+REFRESH_S = 600.0
+REMOVAL_S = 30.0
+"""How long L2 may take to store a removal."""
 
 
 class IndexStats(msgspec.Struct, frozen=True):
@@ -115,15 +118,17 @@ class VectorIndex:
         tail_rows: int = TAIL_MIN_ROWS,
         pause_s: float = PAUSE_S,
     ) -> None:
+        self._clock = clock
         self._dim = dim
         self._embedder_id = embedder_id
         self._tail_rows = tail_rows
         self._lock = threading.Lock()
         self._tail = Tail(dim, TAIL_MAX_ROWS)
         self._snapshot: Snapshot | None = None
-        self._removed: set[bytes] = set()
+        self._removed: dict[bytes, float] = {}
         self._dead: set[bytes] = set()
         self._asked_at = (0, 0)  # rows of the tail, and removed ones, when a build was asked for
+        self._asked_s = clock.mono_s()
         self._generation = 0
         orders = Orders(
             store="",
@@ -178,11 +183,12 @@ class VectorIndex:
         Args:
             keys: Exact keys. Their vectors leave the files with the next build; `rebuild(purge=True)` sees to that.
         """
+        now_s = self._clock.mono_s()
         with self._lock:
             for key in keys:
                 self._tail.remove(key)
                 if self._keeper is not None:  # also where no snapshot has it: one that is being built may
-                    self._removed.add(key)
+                    self._removed[key] = now_s
                     self._dead.add(key)
         self._ask_when_due()
 
@@ -215,7 +221,7 @@ class VectorIndex:
         with self._lock:
             self._tail = Tail(self._dim, TAIL_MAX_ROWS)
             self._snapshot = None
-            self._removed, self._dead, self._asked_at = set(), set(), (0, 0)
+            self._removed, self._dead, self._asked_at = {}, set(), (0, 0)
             if self._keeper is not None:
                 self._generation = self._keeper.discard()
 
@@ -261,16 +267,26 @@ class VectorIndex:
             build_s=keeper.build_s if keeper is not None else None,
         )
 
-    def take(self, snapshot: Snapshot, generation: int) -> bool:
-        """Uses a new snapshot: what it holds leaves memory. Called by the keeper's thread."""
+    def take(self, snapshot: Snapshot, generation: int, began_s: float) -> bool:
+        """Uses a new snapshot: what it holds leaves memory. Called by the keeper's thread.
+
+        Args:
+            snapshot: The snapshot.
+            generation: Which `clear` it came after.
+            began_s: Monotonic clock of when L2 was read for it. What it holds though it was removed long before that is
+                in L2 all the same, and can be found again: the tier may only have been away.
+        """
         with self._lock:
             if generation != self._generation:
                 return False
             for key in [key for key in self._tail if key in snapshot.keys and key not in snapshot.dead]:
                 self._tail.remove(key)
-                self._removed.discard(key)
-            self._removed &= snapshot.keys
-            self._dead = self._removed | snapshot.dead
+                self._removed.pop(key, None)
+            fresh_s = began_s - REMOVAL_S
+            self._removed = {
+                key: at_s for key, at_s in self._removed.items() if key in snapshot.keys and at_s >= fresh_s
+            }
+            self._dead = {*self._removed, *snapshot.dead}
             self._asked_at = min(self._asked_at[0], len(self._tail)), min(self._asked_at[1], len(self._removed))
             self._snapshot = snapshot
             return True
@@ -285,7 +301,8 @@ class VectorIndex:
         if keeper is None or not keeper.idle:
             return
         held = len(snapshot.keys) if snapshot is not None else 0
-        now = len(self._tail), len(self._removed)
-        if max(now[0] - self._asked_at[0], now[1] - self._asked_at[1]) >= max(self._tail_rows, TAIL_SHARE * held):
-            self._asked_at = now
+        now, now_s = (len(self._tail), len(self._removed)), self._clock.mono_s()
+        many = max(now[0] - self._asked_at[0], now[1] - self._asked_at[1]) >= max(self._tail_rows, TAIL_SHARE * held)
+        if many or (self._removed and now_s - self._asked_s > REFRESH_S):
+            self._asked_at, self._asked_s = now, now_s
             keeper.ask()
