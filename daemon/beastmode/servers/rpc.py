@@ -51,8 +51,9 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Accepts nobody any more, and closes every connection once its last answer is out."""
-        if self._listener is not None:
-            self._listener.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         with contextlib.suppress(OSError):
             self.path.unlink()
         if self._look_again is not None:
