@@ -76,7 +76,8 @@ class Daemon:
     def errors(self) -> str:
         """What it wrote to stderr, once it has ended."""
         assert self.process is not None and self.process.stderr is not None
-        return self.process.stderr.read()
+        with self.process.stderr as said:
+            return said.read()
 
     def stop(self) -> int:
         """Drains and ends it; returns its exit code."""
@@ -91,7 +92,7 @@ class Daemon:
             self.process.wait()
             raise
         if self.process.stderr is not None:
-            self.process.stderr.close()
+            self.process.stderr.close()  # a second time, where `errors` was asked, does nothing
         self.process = None
         return code
 
