@@ -53,7 +53,11 @@ class Paths:
             return (Path(value) if Path(value).is_absolute() else user / default) / "beastmode"
 
         runtime = environ.get("XDG_RUNTIME_DIR", "")
-        run = Path(runtime) / "beastmode" if Path(runtime).is_absolute() else xdg("XDG_STATE_HOME", ".local/state") / "run"
+        run = (
+            Path(runtime) / "beastmode"
+            if Path(runtime).is_absolute()
+            else xdg("XDG_STATE_HOME", ".local/state") / "run"
+        )
         return cls(
             xdg("XDG_CONFIG_HOME", ".config"),
             xdg("XDG_STATE_HOME", ".local/state"),
