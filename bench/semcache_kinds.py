@@ -73,7 +73,7 @@ def opened(*openings: str) -> Generator:
 
 
 STOP = frozenset(
-    "a an the its their whose have has been been which that than of in on to for from with by and or is are be that which given function write python using if whether "
+    "a an the its these them those specified inside they their whose have has been been which that than of in on to for from with by and or is are be that which given function write python using if whether "
     "not at as it its into all any each every this under find".split()
 )
 
@@ -142,11 +142,13 @@ class RandomWord:
 
 def literal_bent(text: str, draw: random.Random) -> str | None:
     """One character inside a path, a quoted string or a file name changes."""
-    fits = list(re.finditer(r"""["'`][\w.*/ -]{3,}["'`]|[~./]?/[\w./*-]{3,}|\*\.\w+|\b\w+\.\w{2,4}\b""", text))
+    fits = list(re.finditer(r"""["'`][\w.*/ -]{3,}["'`]|(?<![\w])[~.]?/[\w./*-]{3,}|\*\.\w+|\b\w+\.\w{2,4}\b""", text))
     if not fits:
         return None
     match = draw.choice(fits)
     places = [i for i in range(match.start(), match.end()) if text[i].isalnum()]
+    if not places:
+        return None
     place = draw.choice(places)
     new = draw.choice([c for c in "abcdefghijkmnopqrstuvwxyz" if c != text[place].lower()])
     return text[:place] + new + text[place + 1 :]
@@ -225,6 +227,10 @@ ADVERSARIAL: dict[str, Generator] = {
                     "for the current user only", "on the remote host", "and ignore errors", "in reverse", "case insensitively"),
     "condition": swap_words("if:unless", "when:unless", "while:until", "whose:without", "which:if they", "each:every second",
                             "all:half of", "any:no", "all:only some", "every:every other", "in:outside", "under:next to"),
+    "near": swap_words("print:return", "list:count", "join:interleave", "extract:remove", "save:append", "generate:validate", "get:set",
+                       "create:update", "appear:vanish", "rotate:shift", "same:similar", "larger:longer", "tree:forest", "copy:link",
+                       "whole:half", "sort:group", "last:latest", "largest:large", "string:text", "array:list", "given:random"),
+    "preposition": swap_words("from:to", "above:below", "over:under", "before:after", "inside:outside", "with:against", "in:behind"),
     "time": append("since yesterday", "from last week", "every hour", "before noon", "on weekdays", "in 2019", "at midnight"),
     "version": two_appended(("in Python 2", "in Python 3"), ("for Windows 10", "for Windows 11"), ("with Java 8", "with Java 17")),
     "word-added": word_added,

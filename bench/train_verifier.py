@@ -25,9 +25,9 @@ sys.path.append(str(Path(__file__).parent))  # behind the standard library: this
 from semcache_kinds import Pair, base_texts, drawn_pairs, listed_pairs, read
 from semcache_vectors import Vectors
 
-from beastmode.cache.features import NAMES, features
+from beastmode.cache.features import NAMES, far_words, features
 from beastmode.cache.guard import Analysis, align, analyse, veto_aligned
-from beastmode.cache.verifier import DATA_FILE, far_pieces
+from beastmode.cache.verifier import DATA_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOOR = 0.75
@@ -68,19 +68,21 @@ def measure(pairs: list[Pair], vectors: Vectors, pieces: bool) -> list[Row]:
     """Lays pairs side by side; those below the floor are never asked about and left out."""
     vectors.learn(text for pair in pairs for text in (pair.a, pair.b))
     known: dict[str, Analysis] = {}
-    whole: dict[str, Any] = {}
     rows = []
     for pair in pairs:
         similarity = vectors.similarity(pair.a, pair.b)
         if similarity < FLOOR:
             continue
-        a, b = (known.setdefault(text, analyse(text)) for text in (pair.a, pair.b))
+        for text in pair[:2]:
+            if text not in known:
+                known[text] = analyse(text)
+        a, b = known[pair.a], known[pair.b]
         found = align(a, b)
-        far = 0.0
-        if pieces:
-            ends = [whole[text] if text in whole else whole.setdefault(text, vectors.whole(text)) for text in pair[:2]]
-            far = far_pieces(*ends)
-        rows.append(Row(pair, features(found, a, b, similarity, far), veto_aligned(a, b, found)))
+        veto = veto_aligned(a, b, found)
+        far = None
+        if pieces and found.swaps and veto is None:
+            far = far_words(found, vectors.whole(pair.a), vectors.whole(pair.b))
+        rows.append(Row(pair, features(found, a, b, similarity, far), veto))
     return rows
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from beastmode.cache import guard_words as words
 from beastmode.cache.guard import LIGHT
 from beastmode.cache.guard_align import CLOSE, FORM, TYPO, Alignment, turned_lead
 from beastmode.cache.guard_text import Analysis, Token, analyse
 
+if TYPE_CHECKING:
+    from beastmode.core.plugins import Embedding
+
 NAMES = (
     "distance",
+    "unexplained",
     "swapped_words",
     "lone_words",
     "light_words",
@@ -23,7 +28,7 @@ NAMES = (
     "turned_leads",
     "turned_pairs",
     "share",
-    "far_pieces",
+    "far_words",
 )
 """Each of them says: the larger, the less likely do both want the same."""
 
@@ -72,7 +77,7 @@ def eligible(text: str) -> str | None:
     return None
 
 
-def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, far: float = 0.0) -> list[float]:
+def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, far: float | None = None) -> list[float]:
     """Measures how far two prompts differ.
 
     Args:
@@ -80,26 +85,26 @@ def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, 
         a: One.
         b: The other.
         similarity: Cosine of their vectors.
-        far: How far the least alike piece of either text is from all pieces of the other (0 to 1); 0 where unknown.
+        far: How far swapped words are from each other in their contexts, on average; None where that is not known.
 
     Returns:
         A number for each of `NAMES`.
     """
     hows = [how for _, _, how in alignment.pairs]
-    swaps = [pair for pair in alignment.swaps if not _decisive(*pair)]
-    lone = [token for token in (*alignment.only_a, *alignment.only_b) if token.kind == "word"]
-    light = [token for token in (*alignment.only_a, *alignment.only_b) if token.key in LIGHT]
-    heavy = [token for token in lone if token.key not in LIGHT]
-    all_lone = len(alignment.only_a) + len(alignment.only_b)
-    decisive = len(alignment.swaps) - len(swaps) + all_lone - len({id(token) for token in (*light, *heavy)})
+    lone = [token for token in (*alignment.only_a, *alignment.only_b) if token.key not in LIGHT]
+    light = len(alignment.only_a) + len(alignment.only_b) - len(lone)
+    swaps = alignment.swaps
+    decisive = sum(_decisive(*pair) for pair in swaps) + sum(token.kind != "word" for token in lone)
     decisive += (a.languages != b.languages) + (a.code != b.code)
     turned = sum(turned_lead(x, y) for x, y in alignment.leads)
+    unexplained = bool(swaps or lone or decisive or turned or alignment.moved)
     total = len(a.tokens) + len(b.tokens)
     return [
         1.0 - similarity,
+        float(unexplained),
         float(len(swaps)),
-        float(len(heavy)),
-        float(len(light)),
+        float(len(lone)),
+        float(light),
         float(decisive),
         float(len(alignment.moved)),
         float(hows.count(CLOSE)),
@@ -108,9 +113,49 @@ def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, 
         float(len(alignment.leads) - turned),
         float(turned),
         float(alignment.turned),
-        (2 * len(swaps) + len(heavy) + 0.5 * hows.count(CLOSE)) / max(total, 1),
-        far,
+        (2 * len(swaps) + len(lone) + 0.5 * hows.count(CLOSE)) / max(total, 1),
+        1.0 if far is None and unexplained or lone or alignment.moved else far or 0.0,
     ]
+
+
+def far_words(alignment: Alignment, a: Embedding | None, b: Embedding | None) -> float | None:
+    """Measures how far words that share a place are from each other, each in its context.
+
+    The vectors of a word's pieces come from the same pass as the vector of the text, as in BERTScore (Zhang et al.,
+    2020). Opposites are alike in their contexts too, hence it comes after the guards and says little alone.
+
+    Args:
+        alignment: Both texts, laid side by side.
+        a: What the embedder made of one text.
+        b: The same of the other.
+
+    Returns:
+        The mean of 1 - cosine over swapped words, 1 for a word that is not found; None where a side is not known.
+    """
+    if a is None or b is None or a.token_vectors is None or b.token_vectors is None:
+        return None
+    found = []
+    for x, y in alignment.swaps:
+        one, other = _in_context(x.text, a), _in_context(y.text, b)
+        found.append(1.0 if one is None or other is None else max(0.0, 1.0 - _cosine(one, other)))
+    return sum(found) / len(found) if found else 0.0
+
+
+def _in_context(text: str, embedding: Embedding) -> Any:
+    """Finds the mean vector of the pieces that spell a word, at its first place; None where they do not."""
+    word, pieces = text.lower(), embedding.pieces
+    for start, piece in enumerate(pieces):
+        spelt, end = "", start
+        while len(spelt) < len(word) and end < len(pieces) and word.startswith(spelt):
+            spelt += pieces[end].removeprefix("##")
+            end += 1
+        if spelt == word and not piece.startswith("##") and embedding.token_vectors is not None:
+            return embedding.token_vectors[start:end].astype("float32").mean(axis=0)
+    return None
+
+
+def _cosine(one: Any, other: Any) -> float:
+    return float(one @ other) / max(1e-9, float(one @ one) ** 0.5 * float(other @ other) ** 0.5)
 
 
 def _decisive(a: Token, b: Token) -> bool:

@@ -23,7 +23,7 @@ _DECISIVE = frozenset(
     """language library database system format unit quantifier comparison time question output_format
     natural_language""".split()
 )
-LIGHT = frozenset(("all", "every", "any", "and"))
+LIGHT = frozenset(("all", "every", "any", "and", "tree"))
 """Words that may stand or be missing: the verifier weighs them."""
 
 

@@ -24,20 +24,22 @@ _ATOM = re.compile(
         |\b[a-z]+[A-Z]\w*\b|\b[A-Z][a-z]+[A-Z]\w*\b|\b[A-Za-z]+\d\w*\b|\b\d+\w*[A-Za-z]\w*\b)
     |(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)?)
     |(?P<comparison>[<>]=?|[=!]=|=|≤|≥|≠)
+    |(?P<marked>[!?](?=[\w.?*])|(?<=[\w)]\ )-(?=\ ?[\w(]))
     |(?P<sign>[-+*^|&%\#@:;.,?!(){}\[\]/\\-])
     """,
     re.X,
 )
+_ENDING = re.compile(r"\.[A-Za-z]\w{0,4}")
 _SLASHED = re.compile(r"[A-Za-z]{2,}(?:/[A-Za-z]{2,})+")
 _NOT = re.compile(r"\b(ca|wo|do|does|did|is|are|was|were|have|has|had|could|should|would|must)n['’]t\b", re.I)
 _VERSION = re.compile(r"\bpython\s*([23])(?![\d.])", re.I)
-_OPENING = re.compile("(?:" + "|".join(words.FRAMES) + ")", re.I)
-_CLOSING = re.compile("(?:" + "|".join(words.CLOSINGS) + r")\s*[.!?]*\s*\Z", re.I)
 _QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
 _SIGNS = frozenset("+^|&%#@")
 _LETTERS = frozenset(("c", "r", "go", "d"))
 """Languages whose names are words or variables where they have no capital."""
 
+_UNITS = {"s": "second", "h": "hour", "d": "day"}
+_PLACES = {"~": "homedir", "$HOME": "homedir", "${HOME}": "homedir", ".": "curdir"}
 _MAKERS = frozenset(("function", "program", "code", "command", "class", "query", "test", "solution", "snippet"))
 
 
@@ -93,18 +95,28 @@ def analyse(text: str) -> Analysis:
     return Analysis(text, tuple(tokens), languages, code, body != prose, plain == plain.lower())
 
 
+@cache
+def _opening() -> re.Pattern[str]:
+    return re.compile("(?:" + "|".join(words.lexicon()["openings"]) + ")", re.I)
+
+
+@cache
+def _closing() -> re.Pattern[str]:
+    return re.compile("(?:" + "|".join(words.lexicon()["closings"]) + r")\s*[.!?]*\s*\Z", re.I)
+
+
 def _stripped(block: str) -> str:
     return "\n".join(line.rstrip() for line in block.strip("\n").splitlines())
 
 
 def _without_opening(text: str) -> str:
-    while (found := _OPENING.match(text)) and found.end() < len(text):
+    while (found := _opening().match(text)) and found.end() < len(text):
         text = text[found.end() :].lstrip(" ,:")
     return text
 
 
 def _without_closing(text: str) -> str:
-    while found := _CLOSING.search(text):
+    while found := _closing().search(text):
         if not found.start():
             break
         text = text[: found.start()]
@@ -122,39 +134,41 @@ def _tokens(text: str) -> list[Token]:
     found: list[Token] = []
     leads: list[str] = []
     for position, token in enumerate(raw):
-        if token.kind == "word" and token.key in words.LEADS and _is_lead(raw, position):
+        if token.kind != "word":
+            found.append(token._replace(leads=tuple(leads)))
+            leads.clear()
+        elif token.key in words.words_of("leads") and position + 1 < len(raw):
             leads.append(token.key)
-        elif token.kind == "word" and (token.key in words.DROPPED or _is_article(raw, position)):
-            continue
-        else:
+        elif token.key not in words.words_of("dropped"):
             found.append(_known(token, tuple(leads)))
             leads.clear()
+    return _without_doubles(found)
+
+
+def _without_doubles(tokens: list[Token]) -> list[Token]:
+    """Makes `normal/regular` one word: both sides of its stroke mean the same."""
+    found: list[Token] = []
+    for token in tokens:
+        slash = len(found) > 1 and found[-1].kind == "slash" and found[-2].key == token.key
+        if slash and words.lemma(found[-2].text.lower()) != words.lemma(token.text.lower()):
+            found.pop()
+        else:
+            found.append(token)
     return found
-
-
-def _is_lead(raw: list[Token], position: int) -> bool:
-    return position + 1 < len(raw)
-
-
-def _is_article(raw: list[Token], position: int) -> bool:
-    return raw[position].key == "that"
 
 
 def _known(token: Token, leads: tuple[str, ...]) -> Token:
     """Finds what a word stands for."""
-    if token.kind != "word":
-        return token._replace(leads=leads)
     word = token.key
     if word in ("and", "or", "and/or"):
         return Token(token.text, word, "link", leads)
-    if word in words.NEGATIONS:
+    if word in words.words_of("negations"):
         return Token(token.text, "!" if word in ("not", "non") else word, "not", leads)
-    if word in words.NUMERALS:
-        return Token(token.text, words.NUMERALS[word], "number", leads)
+    if word in words.lexicon()["numerals"]:
+        return Token(token.text, words.concept(word), "number", leads)
     if word in _LETTERS and not token.text[0].isupper():
         return Token(token.text, word, "name" if len(word) == 1 else "word", leads)
-    key = words.concept(word)
-    kind = words.kinds().get(word) or words.kinds().get(key) or "word"
+    key, kind = words.concept(word), words.kind_of(word)
     return Token(token.text, key, "name" if len(key) == 1 and kind == "word" else kind, leads)
 
 
@@ -176,8 +190,7 @@ def _cut_word(match: re.Match[str]) -> list[Token]:
 
 
 def _cut_quoted(match: re.Match[str]) -> list[Token]:
-    inside = match[0][1:-1]
-    return [Token(match[0], inside.strip(), "literal")]
+    return [Token(match[0], _place(match[0][1:-1].strip()), "literal")]
 
 
 def _cut_number(match: re.Match[str]) -> list[Token]:
@@ -189,7 +202,7 @@ def _cut_number(match: re.Match[str]) -> list[Token]:
     if "." in figure and figure.count(".") == 1:
         figure = figure.rstrip("0").rstrip(".")
     tokens = [Token(text, figure, "number")]
-    return [*tokens, Token(unit, unit.lower(), "word")] if unit else tokens
+    return [*tokens, Token(unit, words.concept(_UNITS.get(unit, unit.lower())), "unit")] if unit else tokens
 
 
 def _cut_path(match: re.Match[str]) -> list[Token]:
@@ -197,8 +210,13 @@ def _cut_path(match: re.Match[str]) -> list[Token]:
     if _SLASHED.fullmatch(text):
         parts = text.lower().split("/")
         return [token for part in parts for token in (Token("/", "or/", "slash"), Token(part, part, "word"))][1:]
+    return [Token(text, _place(text), "path")]
+
+
+def _place(text: str) -> str:
+    """Writes a path as one would: no stroke at its end, `*.txt` for `.txt`."""
     key = text.rstrip("/") if len(text) > 1 and text.endswith("/") else text
-    return [Token(text, key, "path")]
+    return "*" + key if _ENDING.fullmatch(key) else _PLACES.get(key, key)
 
 
 def _cut_comparison(match: re.Match[str]) -> list[Token]:
@@ -214,6 +232,13 @@ def _cut_sign(match: re.Match[str]) -> list[Token]:
     return [Token(match[0], match[0], "sign")] if match[0] in _SIGNS else []
 
 
+def _cut_marked(match: re.Match[str]) -> list[Token]:
+    around = match.string[max(0, match.start() - 3) : match.end() + 3]
+    if match[0] == "-" and re.search(r"\w\w - ?\w\w", around):
+        return [Token("-", "-", "hyphen")]
+    return [Token(match[0], match[0], "sign")]
+
+
 def _cut_named(match: re.Match[str]) -> list[Token]:
     return [Token(match[0], match[0].lower(), "word")]
 
@@ -227,7 +252,7 @@ def _cut_flag(match: re.Match[str]) -> list[Token]:
 
 
 def _cut_name(match: re.Match[str]) -> list[Token]:
-    return [Token(match[0], match[0], "name")]
+    return [Token(match[0], _place(match[0]), "name")]
 
 
 _CUTS = {
@@ -241,6 +266,7 @@ _CUTS = {
     "url": _cut_url,
     "mail": _cut_url,
     "flag": _cut_flag,
+    "marked": _cut_marked,
 }
 
 
@@ -248,7 +274,7 @@ _CUTS = {
 def _phrases() -> dict[str, list[tuple[list[str], str]]]:
     """Returns phrases by their first word, longest first."""
     found: dict[str, list[tuple[list[str], str]]] = {}
-    for phrase, name in sorted(words.PHRASES.items(), key=lambda item: -len(item[0].split())):
+    for phrase, name in sorted(words.lexicon()["phrases"].items(), key=lambda item: -len(item[0].split())):
         parts = phrase.split()
         found.setdefault(parts[0], []).append((parts, name))
     return found

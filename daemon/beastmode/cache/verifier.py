@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from beastmode.cache.features import NAMES, eligible, features
+from beastmode.cache.features import NAMES, eligible, far_words, features
 from beastmode.cache.guard_align import Alignment, align
 from beastmode.cache.guard_text import Analysis
 from beastmode.core.errors import InternalError
@@ -16,7 +16,7 @@ from beastmode.core.errors import InternalError
 if TYPE_CHECKING:
     from beastmode.core.plugins import Embedding
 
-__all__ = ["DATA_FILE", "Model", "Verifier", "eligible", "far_pieces"]
+__all__ = ["DATA_FILE", "Model", "Verifier", "eligible"]
 
 DATA_FILE = "verifier.json"
 
@@ -100,7 +100,8 @@ class Verifier:
         Returns:
             A probability: of pairs with 0.95, at least 95 of 100 want the same.
         """
-        return self.judge(features(alignment or align(a, b), a, b, similarity, far_pieces(tokens_a, tokens_b)))
+        found = alignment or align(a, b)
+        return self.judge(features(found, a, b, similarity, far_words(found, tokens_a, tokens_b)))
 
     def judge(self, values: list[float]) -> float:
         """Is `confidence` for features measured before.
@@ -126,24 +127,3 @@ def calibrated(raw: float, knots: list[tuple[float, float]]) -> float:
             return knot[1] if width <= 0 else below[1] + (knot[1] - below[1]) * (raw - below[0]) / width
         below = knot
     return knots[-1][1]
-
-
-def far_pieces(a: Embedding | None, b: Embedding | None) -> float:
-    """Measures how far the least alike piece of either text is from all pieces of the other.
-
-    Both sides of BERTScore (Zhang et al., 2020), with the least instead of the mean: one decisive word counts.
-
-    Args:
-        a: What the embedder made of one text.
-        b: The same of another.
-
-    Returns:
-        0 (each piece has its like) to 1; 0 where a side is not known.
-    """
-    if a is None or b is None or a.token_vectors is None or b.token_vectors is None:
-        return 0.0
-    if not len(a.token_vectors) or not len(b.token_vectors):
-        return 0.0
-    alike = a.token_vectors.astype("float32") @ b.token_vectors.astype("float32").T
-    least = min(float(alike.max(axis=1).min()), float(alike.max(axis=0).min()))
-    return max(0.0, min(1.0, 1.0 - least))
