@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime
 
 import click
 
@@ -42,11 +43,14 @@ def since(text: str) -> str:
     Raises:
         click.BadParameter: It is neither.
     """
-    from beastmode.core.clock import parse_rfc3339, rfc3339  # imports asyncio
-
     ago_s = _span_s(text)
     try:
-        return rfc3339(parse_rfc3339(text) if ago_s is None else max(0.0, time.time() - ago_s))
+        at = (
+            datetime.fromisoformat(text)
+            if ago_s is None
+            else datetime.fromtimestamp(max(0.0, time.time() - ago_s), UTC)
+        )
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is no time; write it as 2h, 3d or 2026-11-20T09:00:00Z") from None
 
