@@ -75,7 +75,7 @@ class Semantic:
         self.pairs = pairs
         self.settings = settings
         self._verifier = verifier
-        self._compares_pieces = verifier.model.weights[NAMES.index("far_pieces")] != 0
+        self._compares_words = dict(zip(NAMES, verifier.model.weights, strict=True)).get("far_words", 0.0) != 0
         self._fetch = fetch
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "semantic")
@@ -165,7 +165,7 @@ class Semantic:
         best: tuple[float, Found, Neighbour] | None = None
         neighbours = []
         for found, similarity in present:
-            one = self._compare(key, asked, embedding, found.entry, similarity)
+            one = self._compare(key, asked, embedding, found.entry, similarity, threshold)
             neighbours.append(one)
             if one.confidence is not None and not one.denied and (best is None or one.confidence > best[0]):
                 best = (one.confidence, found, one)
@@ -192,15 +192,20 @@ class Semantic:
             group=group,
         )
 
-    def _compare(self, key: Key, asked: Analysis, embedding: Embedding, entry: Entry, similarity: float) -> Neighbour:
+    def _compare(
+        self, key: Key, asked: Analysis, embedding: Embedding, entry: Entry, similarity: float, threshold: float
+    ) -> Neighbour:
         stored = self._analyse(entry.text)
         one = Neighbour(entry=entry.key.hex(), text=entry.text, similarity=similarity)
         one.denied = self.pairs.is_denied(key.exact, entry.key)
         alignment = align(asked, stored)
         one.veto = veto_aligned(asked, stored, alignment)
         if one.veto is None:
-            other = self.embedder.embed(entry.text) if self._compares_pieces else None
-            one.confidence = self._verifier.confidence(asked, stored, similarity, embedding, other, alignment)
+            one.confidence = self._verifier.confidence(asked, stored, similarity, alignment=alignment)
+            if self._compares_words and one.confidence >= threshold:
+                # Only what would be served is worth the milliseconds that a comparison word by word takes.
+                other = self.embedder.embed(entry.text)
+                one.confidence = self._verifier.confidence(asked, stored, similarity, embedding, other, alignment)
         return one
 
     def served(self, request: Request, key: Key, entry: Entry, group: str) -> None:
