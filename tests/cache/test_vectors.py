@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beastmode.cache import index_keeper, vectors
-from beastmode.cache.index_build import Orders, Plan, build, collect
+from beastmode.cache.index_build import Orders, Plan, Rows, build, collect, publish
 from beastmode.cache.index_format import DamagedSnapshotError
 from beastmode.cache.index_rows import Tail
 from beastmode.cache.index_snapshot import Snapshot
@@ -172,6 +172,25 @@ class TestScopes:
         assert len(tail) == len(alive)
         assert tail.scopes == len({scope for scope, _ in alive.values()})
 
+    @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.lists(st.tuples(st.binary(min_size=16, max_size=16), st.integers(1, 40)), min_size=1, max_size=6))
+    def test_a_snapshot_of_any_scopes_finds_in_each_what_is_its_own(
+        self, tmp_path: Path, sizes: list[tuple[bytes, int]]
+    ) -> None:
+        owned: dict[bytes, list[bytes]] = {}
+        for scope, count in sizes:
+            owned[scope] = [key_of((scope, number)) for number in range(count)]
+        keys = [key for inside in owned.values() for key in inside]
+        vectors = random_vectors(len(keys))
+        rows = Rows(keys, [scope for scope, inside in owned.items() for _ in inside], bytearray(to_bytes(vectors)), DIM)
+        orders = Orders(store="", folder=str(tmp_path), embedder=EMBEDDER, dim=DIM, graph_rows=20, segment_rows=10)
+        plan = Plan(rows, orders, None)
+        snapshot = Snapshot(publish(orders, rows, plan, None, plan.cuts), EMBEDDER, DIM, {})
+        for scope, inside in owned.items():
+            own = vectors[[keys.index(key) for key in inside]]
+            got = [key for key, _ in snapshot.search(scope, vectors[0], 3, -1.0, ())]
+            assert got == brute_force(inside, own, vectors[0], 3, -1.0)
+
     def test_no_key_of_another_scope_is_found_in_a_snapshot(self, large: Shelf) -> None:
         vectors = random_vectors(300)
         owned = {}
@@ -274,12 +293,14 @@ class TestChange:
 
     def test_clearing_during_a_build_lets_nothing_of_it_in(self, large: Shelf) -> None:
         vectors = random_vectors(2000)
-        large.store_all(names(2000), vectors)
+        keys = large.store_all(names(2000), vectors)
         large.index.start()
         until(lambda: large.index.stats().building)
+        large.unstore(keys)
         large.index.clear()
-        until(lambda: not large.index.stats().building)
+        large.settle()
         assert found(large.index, vectors[0]) == []
+        assert large.index.stats().entries == 0
         assert large.index.problem is None
 
     def test_enough_new_rows_start_a_build(self, tmp_path: Path) -> None:
@@ -667,6 +688,48 @@ class TestTrouble:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert [path.name for path in large.folder.iterdir()] == published
+
+    def test_a_store_that_grows_while_it_is_read_is_read_to_its_end(self, large: Shelf) -> None:
+        large.store_all(names(1500), random_vectors(1500))
+        program = (
+            "import sys; from beastmode.cache.index_build import _records\n"
+            "records = _records(sys.argv[1]); next(records); print('begun', flush=True); sys.stdin.read()\n"
+            "print(1 + sum(1 for _ in records))"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, str(large.store.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        keys = keys_of(1500)
+        later = [name for name in names(40_000, "later") if key_of(name) > max(sorted(keys)[:1000])]
+        large.store_all(later, random_vectors(len(later)))
+        said, _ = child.communicate()
+        assert int(said) == 1500 + len(later)
+
+    def test_a_child_that_was_killed_while_it_read_keeps_no_page(self, large: Shelf) -> None:
+        large.store_all(names(10), random_vectors(10))
+        program = (
+            "import sys, lmdb\n"
+            "env = lmdb.open(sys.argv[1], readonly=True, max_dbs=8, lib_version=0); txn = env.begin()\n"
+            "print('begun', flush=True); sys.stdin.read()"
+        )
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, str(large.store.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        child.kill()
+        child.communicate()
+        env = large.store.map._env
+        assert env is not None
+        assert len(env.readers().splitlines()) > 1
+        large.index.start()
+        large.settle()
+        assert env.reader_check() == 0, "there was none left"
 
     def test_a_store_that_can_not_be_opened_is_a_problem(self, large: Shelf, tmp_path: Path) -> None:
         large.source = lambda: tmp_path / "nowhere"  # type: ignore[method-assign]

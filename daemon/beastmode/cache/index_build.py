@@ -135,6 +135,7 @@ def _records(store: str) -> Iterator[tuple[bytes, bytes]]:
     """Reads the store in pieces: a long transaction would keep the daemon from using freed pages again."""
     env = lmdb.open(store, readonly=True, create=False, max_dbs=8, readahead=False, lib_version=0)
     try:
+        env.reader_check()  # what a child that was killed had open would keep pages from being used again
         table = env.open_db(b"entries", create=False)
         after = b""
         while True:
@@ -269,20 +270,34 @@ def build(orders: Orders) -> Iterator[str]:
     plan = Plan(rows, orders, former)
     if former is not None and not plan.cuts and _same(former.manifest, rows, plan):
         return
-    first = _publish(orders, rows, plan, former, ())
+    first = publish(orders, rows, plan, former, ())
     yield first.name
     if plan.cuts:
-        yield _publish(orders, rows, plan, Former(first, read_manifest(first)), plan.cuts).name
+        yield publish(orders, rows, plan, Former(first, read_manifest(first)), plan.cuts).name
 
 
 def _same(manifest: Manifest, rows: Rows, plan: Plan) -> bool:
     return (manifest.content, manifest.rows, len(manifest.segments)) == (rows.content, len(plan.exact), len(plan.kept))
 
 
-def _publish(
+def publish(
     orders: Orders, rows: Rows, plan: Plan, former: Former | None, cuts: Sequence[tuple[bytes, list[int]]]
 ) -> Path:
-    """Writes one snapshot; rows whose graph is not built now are searched exactly."""
+    """Writes one snapshot; rows whose graph is not built now are searched exactly.
+
+    Args:
+        orders: What is wanted.
+        rows: Every vector.
+        plan: Which rows go where.
+        former: Where the graphs that stay are found.
+        cuts: The graphs that are built now: those of the plan, or none.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        OSError: There is no room.
+    """
     writing = Writing(Path(orders.folder))
     try:
         segments = list(plan.kept)

@@ -105,7 +105,7 @@ class Keeper:
         self._wake.set()
 
     def discard(self) -> int:
-        """Ends a build and deletes every snapshot.
+        """Ends a build and deletes every snapshot; a new one is built when L2 had time to forget as well.
 
         Returns:
             The generation of the snapshots that will come.
@@ -116,6 +116,7 @@ class Keeper:
             self._kill()
             remove_others(self._folder, keep=None)
             self._not_before_s = self._clock.mono_s() + self._pause_s
+            self._wanted = True
             return self._generation
 
     def note_damage(self, what: str) -> None:
