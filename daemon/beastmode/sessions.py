@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from beastmode.core.clock import Clock
-from beastmode.core.errors import BadInputError, NotFoundError
+from beastmode.core.errors import BadInputError, InternalError, NotFoundError
 from beastmode.core.types import Message
 
 SCHEMA = 1
@@ -87,20 +88,25 @@ class Sessions:
 
         Raises:
             BadInputError: The name can not be a file's name, or a newer version wrote the file.
+            InternalError: The disk refuses.
         """
         path = self._path(id)
         line = Line(at_s=self._clock.wall_s(), role="user", content=text)
         return await asyncio.to_thread(_begin, path, line)
 
     async def finish(self, id: str, text: str, model: str, request_id: str) -> None:
-        """Writes the answer."""
+        """Writes the answer.
+
+        Raises:
+            InternalError: The disk refuses.
+        """
         line = Line(at_s=self._clock.wall_s(), role="assistant", content=text, model=model, request_id=request_id)
         await asyncio.to_thread(_append, self._path(id), line)
 
     async def all(self) -> list[SessionInfo]:
         """All sessions, the last used first."""
         found = await asyncio.to_thread(lambda: [_info(path) for path in self._folder.glob("*.jsonl")])
-        return sorted(found, key=lambda info: info.updated_at_s, reverse=True)
+        return sorted(filter(None, found), key=lambda info: info.updated_at_s, reverse=True)
 
     async def between(self, from_s: float, to_s: float = inf) -> list[str]:
         """Names of the sessions that were last written to in a span of time.
@@ -153,13 +159,24 @@ def _begin(path: Path, line: Line) -> list[Message]:
 
 
 def _append(path: Path, line: Line) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    data = msgspec.json.encode(line) + b"\n"
     try:
-        os.write(file, msgspec.json.encode(line) + b"\n")
-        os.fsync(file)
-    finally:
-        os.close(file)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            size_bytes = os.fstat(file).st_size
+            # After a line that a crash or a full disk cut short, this one begins anew.
+            cut = size_bytes > 0 and os.pread(file, 1, size_bytes - 1) != b"\n"
+            written_bytes = os.write(file, b"\n" + data if cut else data)
+            if written_bytes < len(data):
+                raise OSError(errno.ENOSPC, "half a line found room")
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise InternalError(
+            f"The session {path} can not be written: {error.strerror}.", tips=["free disk space, then ask again"]
+        ) from error
 
 
 def _read(path: Path) -> list[Line]:
@@ -175,9 +192,15 @@ def _read(path: Path) -> list[Line]:
     return lines
 
 
-def _info(path: Path) -> SessionInfo:
-    lines = _read(path)
+def _info(path: Path) -> SessionInfo | None:
+    """What a list says of a session; None where it has just been removed."""
+    try:
+        lines, changed_s = _read(path), path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except BadInputError:
+        return SessionInfo(path.stem, "(written by a newer version)", path.stat().st_mtime, 0)
     first = next((line.content for line in lines if line.role == "user"), "")
     title = " ".join(first.split())
     shown = title if len(title) <= TITLE_MAX_CHARS else title[: TITLE_MAX_CHARS - 1] + "…"
-    return SessionInfo(path.stem, shown, lines[-1].at_s if lines else path.stat().st_mtime, len(lines))
+    return SessionInfo(path.stem, shown, lines[-1].at_s if lines else changed_s, len(lines))
