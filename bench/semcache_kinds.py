@@ -1,4 +1,4 @@
-"""Pairs of prompts drawn from the development clusters: kinds of near-duplicates and rewrites that its files do not hold.
+"""Pairs of prompts drawn from the development clusters: kinds of near-duplicates and rewrites that no file holds.
 
 Each generator takes a base text and a random source and returns another text, or None where the kind does not fit.
 `ADVERSARIAL` change the answer, `HARMLESS` keep it. They measure what the guards and the verifier do with kinds nobody
@@ -25,9 +25,13 @@ class Pair(NamedTuple):
     kind: str
 
 
-def swap_words(*pairs: str) -> Generator:
+def parts(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("|")]
+
+
+def swap_words(pairs: str) -> Generator:
     """Replaces one word by another of the list: `old:new` (and back)."""
-    table = [tuple(pair.split(":")) for pair in pairs]
+    table = [(old, new) for old, _, new in (pair.partition(":") for pair in parts(pairs))]
     table += [(new, old) for old, new in table]
 
     def generate(text: str, draw: random.Random) -> str | None:
@@ -40,11 +44,11 @@ def swap_words(*pairs: str) -> Generator:
     return generate
 
 
-def append(*phrases: str) -> Generator:
+def append(phrases: str) -> Generator:
     """Adds a demand at the end."""
 
     def generate(text: str, draw: random.Random) -> str | None:
-        return text.rstrip(" .?") + " " + draw.choice(phrases)
+        return text.rstrip(" .?") + " " + draw.choice(parts(phrases)).strip()
 
     return generate
 
@@ -60,21 +64,22 @@ def two_appended(*groups: Sequence[str]) -> Generator:
     return generate
 
 
-def opened(*openings: str) -> Generator:
+def opened(openings: str) -> Generator:
     """Asks for something else about the same matter."""
 
     def generate(text: str, draw: random.Random) -> str | None:
         first = text.split(" ", 1)
         if len(first) < 2 or first[0].lower() not in ("write", "find", "create", "print", "display", "list", "count"):
             return None
-        return draw.choice(openings).format(rest=first[1], all=text[0].lower() + text[1:])
+        return draw.choice(parts(openings)).format(rest=first[1], all=text[0].lower() + text[1:])
 
     return generate
 
 
-STOP = frozenset(
-    "a an the its these them those specified inside they their whose have has been been which that than of in on to for from with by and or is are be that which given function write python using if whether "
-    "not at as it its into all any each every this under find".split()
+STOP = set(
+    """a an the its these them those specified inside they their whose have has been which that than of in
+    on to for from with by and or is are be given function write python using if whether not at as it
+    into all any each every this under find""".split()  # noqa: SIM905 - a list of words reads better as text
 )
 
 
@@ -111,7 +116,7 @@ def word_added(text: str, draw: random.Random) -> str | None:
     place = draw.choice(places)
     word = draw.choice(
         "sorted unique hidden empty nested prime negative duplicate temporary executable recent large square rotated "
-        "compressed backup palindromic missing adjacent locked corrupt numeric mutable".split()
+        "compressed backup palindromic missing adjacent locked corrupt numeric mutable".split()  # noqa: SIM905 - a list of words reads better as text
     )
     if word in text:
         return None
@@ -169,21 +174,14 @@ def literal_case(text: str, draw: random.Random) -> str | None:
 
 
 def compared(text: str, draw: random.Random) -> str | None:
-    """Both sides of a comparison or a direction change places."""
-    for link in ("from (.+?) to ", "between (.+?) and ", "by (.+?) then by ", "(?:larger|greater|smaller|less) than "):
-        if link == "between (.+?) and ":
-            continue
-        match = re.search(rf"\bfrom (\S+) to (\S+)", text)
-        if match:
-            return f"{text[: match.start()]}from {match[2]} to {match[1]}{text[match.end() :]}"
-    match = re.search(r"\b(\w+) (\w+) is (smaller|greater|larger|less) than .*?\b(\w+) (\w+)\b", text)
+    """Both ends of a direction, or both sides of a comparison, change places."""
+    if match := re.search(r"\bfrom (\S+) to (\S+)", text):
+        return f"{text[: match.start()]}from {match[2]} to {match[1]}{text[match.end() :]}"
+    match = re.search(r"\b(\w+) \w+ is (?:smaller|greater|larger|less) than .*?\b(\w+) \w+\b", text)
     if not match:
         return None
-    return (
-        text[: match.start()]
-        + match[0].replace(match[1], "\0").replace(match[4], match[1]).replace("\0", match[4])
-        + text[match.end() :]
-    )
+    turned = re.sub(rf"\b({match[1]}|{match[2]})\b", lambda m: match[2] if m[0] == match[1] else match[1], match[0])
+    return text[: match.start()] + turned + text[match.end() :]
 
 
 def parts_swapped(text: str, draw: random.Random) -> str | None:
@@ -195,44 +193,80 @@ def parts_swapped(text: str, draw: random.Random) -> str | None:
 
 
 ADVERSARIAL: dict[str, Generator] = {
-    "unit": swap_words("MB:GB", "KB:MB", "days:weeks", "minutes:hours", "hours:seconds", "bytes:bits", "day:month", "hour:minute"),
-    "comparator": swap_words("more than:at least", "less than:at most", "greater than:equal to", "at least:exactly",
-                             "older than:as old as", "newer than:not newer than", "bigger than:as big as"),
-    "attribute": swap_words("name:size", "size:owner", "modified:accessed", "length:index", "index:value", "permission:owner",
-                            "names:sizes", "permissions:timestamps", "user:group", "type:name", "count:position", "changed:created"),
-    "action": swap_words("find:count", "print:delete", "remove:rename", "copy:compress", "list:archive", "sort:shuffle",
-                         "check:ensure", "count:remove", "reverse:sort", "extract:skip", "search:replace", "merge:compare",
-                         "display:move", "replace:highlight", "multiply:compare", "convert:append"),
-    "sibling": swap_words("hexagonal:octagonal", "prime:perfect", "palindrome:anagram", "bubble:merge", "heap:quick", "cube:sphere",
-                          "triangle:rectangle", "cylinder:cone", "fibonacci:lucas", "catalan:bell", "binary:hexadecimal",
-                          "vowels:digits", "spaces:tabs", "characters:words", "words:lines", "integers:strings", "lcm:gcd",
-                          "perimeter:area", "volume:mass", "tuple:array", "divisors:multiples", "squares:cubes", "month:weekday",
-                          "python:perl", "html:css", "jpg:gif", "owner:reader", "string:sentence", "matrix:vector", "lambda:named"),
-    "constraint": append("without using loops", "using recursion", "in constant space", "without importing anything", "in one line",
-                         "in linear time", "without sorting", "using only built-in functions", "and handle empty input",
-                         "using bit manipulation", "iteratively", "in place", "with type hints", "thread safely"),
-    "constraint-sibling": two_appended(("using a stack", "using a queue", "using recursion", "using a heap"),
-                                       ("in linear time", "in quadratic time", "in constant space"),
-                                       ("with a loop", "with a comprehension", "with a generator")),
-    "output-format": append("and return the result as JSON", "and print a table", "as CSV", "as a bullet list", "as XML",
-                            "and answer with code only", "and explain each step", "with comments", "sorted by name"),
-    "language": append("in Java", "in Rust", "in JavaScript", "in Go", "in C++", "in Ruby", "in PowerShell", "in Perl"),
-    "language-sibling": two_appended(("in Java", "in Rust", "in Go", "in Kotlin", "in PHP"), ("using bash", "using zsh", "using fish")),
-    "library-sibling": two_appended(("using pandas", "using numpy", "using polars"), ("with regex", "with itertools", "with lxml"),
-                                    ("with find", "with fd", "with grep")),
-    "natural-language": append("and answer in French", "in German", "and explain it in Spanish"),
-    "task": opened("Explain how to {all}", "Write tests for: {all}", "Why would I {all}", "Review code to {all}", "Debug code to {all}",
-                   "What is the complexity to {all}", "Compare ways to {all}", "Give an example where it is wrong to {all}"),
-    "scope": append("except the first one", "excluding hidden ones", "only once", "but skip duplicates", "including subdirectories",
-                    "for the current user only", "on the remote host", "and ignore errors", "in reverse", "case insensitively"),
-    "condition": swap_words("if:unless", "when:unless", "while:until", "whose:without", "which:if they", "each:every second",
-                            "all:half of", "any:no", "all:only some", "every:every other", "in:outside", "under:next to"),
-    "near": swap_words("print:return", "list:count", "join:interleave", "extract:remove", "save:append", "generate:validate", "get:set",
-                       "create:update", "appear:vanish", "rotate:shift", "same:similar", "larger:longer", "tree:forest", "copy:link",
-                       "whole:half", "sort:group", "last:latest", "largest:large", "string:text", "array:list", "given:random"),
-    "preposition": swap_words("from:to", "above:below", "over:under", "before:after", "inside:outside", "with:against", "in:behind"),
-    "time": append("since yesterday", "from last week", "every hour", "before noon", "on weekdays", "in 2019", "at midnight"),
-    "version": two_appended(("in Python 2", "in Python 3"), ("for Windows 10", "for Windows 11"), ("with Java 8", "with Java 17")),
+    "unit": swap_words(
+        "MB:GB | KB:MB | days:weeks | minutes:hours | hours:seconds | bytes:bits | day:month | hour:minute"
+    ),
+    "comparator": swap_words(
+        """more than:at least | less than:at most | greater than:equal to | at least:exactly | older than:as
+        old as | newer than:not newer than | bigger than:as big as"""
+    ),
+    "attribute": swap_words(
+        """name:size | size:owner | modified:accessed | length:index | index:value | permission:owner |
+        names:sizes | permissions:timestamps | user:group | type:name | count:position | changed:created"""
+    ),
+    "action": swap_words(
+        """find:count | print:delete | remove:rename | copy:compress | list:archive | sort:shuffle |
+        check:ensure | count:remove | reverse:sort | extract:skip | search:replace | merge:compare |
+        display:move | replace:highlight | multiply:compare | convert:append"""
+    ),
+    "sibling": swap_words(
+        """hexagonal:octagonal | prime:perfect | palindrome:anagram | bubble:merge | heap:quick | cube:sphere |
+        triangle:rectangle | cylinder:cone | fibonacci:lucas | catalan:bell | binary:hexadecimal |
+        vowels:digits | spaces:tabs | characters:words | words:lines | integers:strings | lcm:gcd |
+        perimeter:area | volume:mass | tuple:array | divisors:multiples | squares:cubes | month:weekday |
+        python:perl | html:css | jpg:gif | owner:reader | string:sentence | matrix:vector | lambda:named"""
+    ),
+    "constraint": append(
+        """without using loops | using recursion | in constant space | without importing anything | in one line
+        | in linear time | without sorting | using only built-in functions | and handle empty input | using
+        bit manipulation | iteratively | in place | with type hints | thread safely"""
+    ),
+    "constraint-sibling": two_appended(
+        ("using a stack", "using a queue", "using recursion", "using a heap"),
+        ("in linear time", "in quadratic time", "in constant space"),
+        ("with a loop", "with a comprehension", "with a generator"),
+    ),
+    "output-format": append(
+        """and return the result as JSON | and print a table | as CSV | as a bullet list | as XML | and answer
+        with code only | and explain each step | with comments | sorted by name"""
+    ),
+    "language": append("in Java | in Rust | in JavaScript | in Go | in C++ | in Ruby | in PowerShell | in Perl"),
+    "language-sibling": two_appended(
+        ("in Java", "in Rust", "in Go", "in Kotlin", "in PHP"), ("using bash", "using zsh", "using fish")
+    ),
+    "library-sibling": two_appended(
+        ("using pandas", "using numpy", "using polars"),
+        ("with regex", "with itertools", "with lxml"),
+        ("with find", "with fd", "with grep"),
+    ),
+    "natural-language": append("and answer in French | in German | and explain it in Spanish"),
+    "task": opened(
+        """Explain how to {all} | Write tests for: {all} | Why would I {all} | Review code to {all} | Debug
+        code to {all} | What is the complexity to {all} | Compare ways to {all} | Give an example where it
+        is wrong to {all}"""
+    ),
+    "scope": append(
+        """except the first one | excluding hidden ones | only once | but skip duplicates | including
+        subdirectories | for the current user only | on the remote host | and ignore errors | in reverse |
+        case insensitively"""
+    ),
+    "condition": swap_words(
+        """if:unless | when:unless | while:until | whose:without | which:if they | each:every second | all:half
+        of | any:no | all:only some | every:every other | in:outside | under:next to"""
+    ),
+    "near": swap_words(
+        """print:return | list:count | join:interleave | extract:remove | save:append | generate:validate |
+        get:set | create:update | appear:vanish | rotate:shift | same:similar | larger:longer | tree:forest
+        | copy:link | whole:half | sort:group | last:latest | largest:large | string:text | array:list |
+        given:random"""
+    ),
+    "preposition": swap_words(
+        "from:to | above:below | over:under | before:after | inside:outside | with:against | in:behind"
+    ),
+    "time": append("since yesterday | from last week | every hour | before noon | on weekdays | in 2019 | at midnight"),
+    "version": two_appended(
+        ("in Python 2", "in Python 3"), ("for Windows 10", "for Windows 11"), ("with Java 8", "with Java 17")
+    ),
     "word-added": word_added,
     "word-dropped": word_dropped,
     "words-swapped": nouns_swapped,
@@ -240,7 +274,7 @@ ADVERSARIAL: dict[str, Generator] = {
     "parts-swapped": parts_swapped,
     "literal-bent": literal_bent,
     "literal-case": literal_case,
-}  # fmt: skip
+}
 
 
 def typo(text: str, draw: random.Random) -> str | None:
@@ -267,32 +301,44 @@ def adjunct_first(text: str, draw: random.Random) -> str | None:
     return f"{match[2].capitalize()}, {match[1][0].lower()}{match[1][1:]}" if match else None
 
 
-def prefixed(*openings: str) -> Generator:
+def prefixed(openings: str) -> Generator:
     def generate(text: str, draw: random.Random) -> str | None:
-        return draw.choice(openings) + text[0].lower() + text[1:].rstrip(".")
+        return draw.choice(parts(openings)) + " " + text[0].lower() + text[1:].rstrip(".")
 
     return generate
 
 
 HARMLESS: dict[str, Generator] = {
-    "opening": prefixed("Hi, ", "Could you please ", "I want to ", "I'd like you to ", "Help me ", "Would you please ", "Kindly ",
-                        "Let's ", "I'm trying to ", "We need to ", "Hello! Please "),
-    "closing": append("thanks!", ", thank you", "for me please", "- thanks in advance", "if possible"),
-    "spelling": swap_words("center:centre", "color:colour", "neighbor:neighbour", "dictionary:dict", "directory:folder",
-                           "directories:folders", "maximum:max", "minimum:min", "parameter:param", "integer:int"),
-    "synonym": swap_words("delete:remove", "show:display", "find:locate", "compute:calculate", "whether:if", "largest:biggest",
-                          "function:method", "using:with", "each:every", "get:retrieve", "contains:includes"),
-    "contraction": swap_words("do not:don't", "is not:isn't", "are not:aren't", "does not:doesn't", "that is:that's", "cannot:can't"),
+    "opening": prefixed(
+        """Hi,  | Could you please  | I want to  | I'd like you to  | Help me  | Would you please  | Kindly  |
+        Let's  | I'm trying to  | We need to  | Hello! Please"""
+    ),
+    "closing": append("thanks! | , thank you | for me please | - thanks in advance | if possible"),
+    "spelling": swap_words(
+        """center:centre | color:colour | neighbor:neighbour | dictionary:dict | directory:folder |
+        directories:folders | maximum:max | minimum:min | parameter:param | integer:int"""
+    ),
+    "synonym": swap_words(
+        """delete:remove | show:display | find:locate | compute:calculate | whether:if | largest:biggest |
+        function:method | using:with | each:every | get:retrieve | contains:includes"""
+    ),
+    "contraction": swap_words(
+        "do not:don't | is not:isn't | are not:aren't | does not:doesn't | that is:that's | cannot:can't"
+    ),
     "python-moved": lambda text, draw: (
-        text.replace("python function", "function", 1).rstrip(".") + draw.choice((" in Python", " using Python", ", in python."))
-        if "python function" in text else None
+        text.replace("python function", "function", 1).rstrip(".")
+        + draw.choice((" in Python", " using Python", ", in python."))
+        if "python function" in text
+        else None
     ),
     "spaces": lambda text, draw: text.replace(" ", "  ", 1) + draw.choice((" ", "\n", " .", "!")),
     "lower-start": lowered,
     "typo": typo,
     "adjunct-first": adjunct_first,
-    "article-added": lambda text, draw: re.sub(r"\bof (?=[a-z]{4,}\b)", "of the ", text, count=1) if "of " in text else None,
-}  # fmt: skip
+    "article-added": lambda text, draw: (
+        re.sub(r"\bof (?=[a-z]{4,}\b)", "of the ", text, count=1) if "of " in text else None
+    ),
+}
 
 
 def read(path: Path) -> list[dict[str, str]]:
