@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from beastmode.__main__ import main
 from beastmode.client import Client
 from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
@@ -54,6 +56,32 @@ def test_a_second_daemon_of_a_home_says_so_and_ends_well() -> None:
         second = run_daemon(daemon.home)
         assert (second.returncode, f"pid {daemon.pid}" in second.stderr) == (0, True)
         assert daemon.call("ping")["pid"] == daemon.pid
+
+
+def test_a_lock_that_says_nothing_yet_is_held_by_a_daemon_that_is_just_starting(tmp_path: Path) -> None:
+    Paths.from_environment({"BEAST_HOME": str(tmp_path)}).make()
+    lock = tmp_path / "run" / Paths.from_environment({"BEAST_HOME": str(tmp_path)}).lock_file.name
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        ended = run_daemon(tmp_path)
+    assert (ended.returncode, "just starting" in ended.stderr) == (0, True)
+
+
+def test_windows_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main() == 1
+    assert "WSL" in capsys.readouterr().err
+
+
+def test_without_uvloop_it_does_its_work_all_the_same(upstream: ProviderServer, tmp_path: Path) -> None:
+    (tmp_path / "uvloop.py").write_text("raise ImportError('it is not installed')\n")
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    with Daemon(environ={"PYTHONPATH": path}) as daemon:
+        daemon.add("custom:ok", f"{upstream.url}/v1", upstream_model="ok")
+        assert daemon.call("chat", {"message": "Slowly"})["text"] == "You said: Slowly"
+        assert daemon.stop() == 0
 
 
 def test_of_20_starts_at_once_one_runs_and_all_end_well() -> None:
