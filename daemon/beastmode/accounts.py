@@ -7,19 +7,24 @@ import msgspec
 from beastmode.cache.decision import Decision
 from beastmode.cache.key import Key
 from beastmode.cache.lookup import Found
+from beastmode.core.clock import Clock
 from beastmode.core.errors import BeastError
+from beastmode.core.plugins import OnDelta
 from beastmode.core.types import (
     Answer,
     CacheInfo,
     CacheResult,
     Completion,
     Deployment,
+    Entry,
     Outcome,
     Request,
     Route,
     Row,
     RowCache,
 )
+from beastmode.routing.fallback import Served
+from beastmode.routing.selector import Ranked
 
 UNCHARGED_KINDS = frozenset({"connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"})
 
@@ -81,6 +86,64 @@ class Settled(msgspec.Struct, kw_only=True):
     route: Route
     cost_usd: float | None
     upstream_s: float
+
+
+def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
+    """Notes when this caller's own first text came.
+
+    Args:
+        ticket: The request.
+        on_delta: Where the caller wants its text; None: nowhere.
+        clock: Time.
+    """
+    if on_delta is None:
+        return None
+
+    def noting(piece: str) -> None:
+        if ticket.first_delta_s is None:
+            ticket.first_delta_s = clock.mono_s()
+        on_delta(piece)
+
+    return noting
+
+
+def route_of(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:
+    """Why the request went where it went.
+
+    Args:
+        request: What was asked.
+        ranked: The order in which deployments could be called.
+        served: Who answered.
+    """
+    fell_back = served.fell_back or request.model not in ("auto", served.deployment.model)
+    reason = f"{ranked.reason} It failed; {served.deployment.id} answered." if served.fell_back else ranked.reason
+    return Route(reason=reason, candidates=ranked.candidates, attempts=served.attempts, fell_back=fell_back)
+
+
+def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> Entry:
+    """A complete answer as the cache keeps it.
+
+    Args:
+        ticket: The request that paid for it.
+        key: The key it is stored under.
+        settled: The call.
+        now_s: Wall clock.
+    """
+    request = ticket.request
+    return Entry(
+        key=key.exact,
+        scope=key.scope,
+        text=key.text,
+        completion=settled.completion,
+        model=settled.deployment.model,
+        provider=settled.deployment.provider,
+        cost_usd=settled.cost_usd,
+        stored_at_s=now_s,
+        digests=request.digests,
+        workspace=request.workspace,
+        tags=request.tags,
+        request_id=request.request_id,
+    )
 
 
 def missed(ticket: Ticket, mode: str) -> CacheInfo:

@@ -18,7 +18,9 @@ from beastmode.background.retention import Retention
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
 from beastmode.cache.memory import MemoryTier
+from beastmode.cache.pairs import Pairs
 from beastmode.cache.shared import SharedTier, chosen
+from beastmode.cache.verifier import Verifier
 from beastmode.core import log as logs
 from beastmode.core.addresses import make_http_session
 from beastmode.core.breaker import Breakers
@@ -177,24 +179,36 @@ class House:
 
     async def _open_semantic(self, stack: contextlib.AsyncExitStack) -> Semantic | None:
         """Builds the semantic step, where an embedder is installed and the packages that it computes with."""
-        if not self.plugins.embedders or importlib.util.find_spec("numpy") is None:
-            return None
-        from beastmode.cache.semantic import open_semantic
-
         try:
-            return await open_semantic(
-                embedders=self.plugins.embedders,
-                lookup=self.lookup,
-                folder=self.paths.cache / "index",
-                pairs_file=self.paths.state / "pairs.jsonl",
-                settings=self.loaded.settings.cache,
-                clock=self.clock,
-                stack=stack,
-            )
+            verifier = await asyncio.to_thread(Verifier.load)
         except BeastError as error:
             log.warning("answers are matched exactly only", extra={"fields": {"why": error.message}})
             self._exact_only = error.message
             return None
+        # What the verifier says holds for the vectors that it was trained with, and for no others.
+        embedder = self.plugins.embedders.get(verifier.embedder)
+        if embedder is None or importlib.util.find_spec("numpy") is None:
+            return None
+        from beastmode.cache.semantic import Semantic
+        from beastmode.cache.vectors import VectorIndex
+
+        settings, disk = self.loaded.settings.cache, self.lookup.disk
+        pairs = Pairs(self.paths.state / "pairs.jsonl", settings.wrong_target)
+        await pairs.load()
+        source = None if disk is None else disk.vectors_at
+        index = VectorIndex(self.paths.cache / "index", embedder.dim, embedder.id, self.clock, source)
+        semantic = Semantic(
+            embedder=embedder,
+            index=index,
+            verifier=verifier,
+            pairs=pairs,
+            fetch=self.lookup.fetch,
+            settings=settings,
+            clock=self.clock,
+        )
+        stack.push_async_callback(semantic.close)
+        index.start()
+        return semantic
 
     async def _start_background(self, stack: contextlib.AsyncExitStack) -> None:
         if self.semantic is not None:

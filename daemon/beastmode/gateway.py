@@ -9,7 +9,20 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from beastmode.accounts import Settled, Ticket, bare_row, failure_row, hit_answer, hit_row, missed, told, told_row
+from beastmode.accounts import (
+    Settled,
+    Ticket,
+    bare_row,
+    failure_row,
+    hit_answer,
+    hit_row,
+    missed,
+    route_of,
+    stored_entry,
+    timed,
+    told,
+    told_row,
+)
 from beastmode.cache.flight import Flight, Flights
 from beastmode.cache.key import make_key
 from beastmode.cache.lookup import Found, Lookup
@@ -26,16 +39,15 @@ from beastmode.core.types import (
     Entry,
     Outcome,
     Request,
-    Route,
     Row,
     RowCache,
 )
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
-from beastmode.routing.fallback import Served, run
+from beastmode.routing.fallback import run
 from beastmode.routing.limits import Slots
 from beastmode.routing.models import Registry
-from beastmode.routing.selector import Ranked, rank
+from beastmode.routing.selector import rank
 from beastmode.routing.vault import Vault
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
@@ -215,13 +227,13 @@ class Gateway:
         ticket.leads = True
         key = ticket.key.exact if mode == "default" else None
         flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
-        settled = await flight.wait(_timed(ticket, on_delta, self._clock))
+        settled = await flight.wait(timed(ticket, on_delta, self._clock))
         return told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""
         ticket.follows = True
-        settled = await flight.wait(_timed(ticket, on_delta, self._clock))
+        settled = await flight.wait(timed(ticket, on_delta, self._clock))
         cache = CacheInfo(result="hit_exact", tier="flight", age_s=0.0, why="an identical request was being answered")
         answer = told(ticket, settled, cache, self._clock.mono_s(), 0.0, saved_usd=settled.cost_usd)
         self._write(ticket, told_row(ticket, "success", settled, answer, overhead_ms=None))
@@ -282,7 +294,7 @@ class Gateway:
         return Settled(
             completion=served.result,
             deployment=served.deployment,
-            route=_route(request, ranked, served),
+            route=route_of(request, ranked, served),
             cost_usd=self._prices.cost(served.deployment, served.result.usage),
             upstream_s=upstream_s,
         )
@@ -327,23 +339,8 @@ class Gateway:
             keys.append(make_key(request, served))
         for key in keys:
             self._note_entry(ticket, key.exact)
-            self.keep(
-                Entry(
-                    key=key.exact,
-                    scope=key.scope,
-                    text=key.text,
-                    completion=completion,
-                    model=served,
-                    provider=settled.deployment.provider,
-                    cost_usd=settled.cost_usd,
-                    stored_at_s=self._clock.wall_s(),
-                    digests=request.digests,
-                    workspace=request.workspace,
-                    tags=request.tags,
-                    request_id=request.request_id,
-                ),
-                by_meaning=self.semantic is not None and ticket.exact_only is None,
-            )
+            entry = stored_entry(ticket, key, settled, self._clock.wall_s())
+            self.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)
 
     def entry_of(self, request_id: str) -> bytes | None:
         """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
@@ -400,22 +397,3 @@ class Gateway:
 
 def _id(ticket: Ticket) -> str:
     return ticket.request.request_id
-
-
-def _route(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:
-    fell_back = served.fell_back or request.model not in ("auto", served.deployment.model)
-    reason = f"{ranked.reason} It failed; {served.deployment.id} answered." if served.fell_back else ranked.reason
-    return Route(reason=reason, candidates=ranked.candidates, attempts=served.attempts, fell_back=fell_back)
-
-
-def _timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
-    """Notes when this caller's own first text came."""
-    if on_delta is None:
-        return None
-
-    def timed(piece: str) -> None:
-        if ticket.first_delta_s is None:
-            ticket.first_delta_s = clock.mono_s()
-        on_delta(piece)
-
-    return timed

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,14 +16,15 @@ from beastmode.cache.features import NAMES, eligible
 from beastmode.cache.guard import Analysis, align, analyse, difference, veto_aligned
 from beastmode.cache.index_rows import Match
 from beastmode.cache.key import Key
-from beastmode.cache.lookup import Found, Lookup
+from beastmode.cache.lookup import Found
 from beastmode.cache.pairs import Pairs
+from beastmode.cache.semantic_rules import category, said_of_prompt, too_long, why_exact_only, why_missed
 from beastmode.cache.vectors import VectorIndex, from_bytes, to_bytes
 from beastmode.cache.verifier import Verifier
 from beastmode.core.clock import Clock
 from beastmode.core.config import CacheSettings
 from beastmode.core.plugins import Embedder, Embedding
-from beastmode.core.types import Entry, Message, Request
+from beastmode.core.types import Entry, Request
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +34,8 @@ NEIGHBOURS = 8
 REMEMBERED = 2048
 GREY_ZONE = 0.25
 GREY_MAX = 256
-TEXT_MAX_CHARS = 8192
 CHECK_S = 0.1
 IN_THE_MAKING = "being made ready"
-
-_SHELL = frozenset(("bash", "shell", "command", "file", "files", "directory", "directories", "folder", "terminal"))
-_CODE = frozenset(("function", "class", "method", "code", "program", "script", "query", "test", "tests", "regex"))
-_QUESTION = frozenset(("what", "why", "how", "when", "where", "which", "who", "explain"))
 
 Fetch = Callable[[bytes], Awaitable[Found | None]]
 
@@ -103,7 +97,7 @@ class Semantic:
 
     def why_not(self, request: Request, key: Key) -> str | None:
         """Says in one sentence why a request is matched exactly only; None where it may be matched by meaning."""
-        return why_exact_only(request, self.settings.max_temperature) or _too_long(key.text)
+        return why_exact_only(request, self.settings.max_temperature) or too_long(key.text)
 
     async def find(self, key: Key) -> Decision:
         """Looks for another wording's answer, for at most the deadline; what comes too late is used next time."""
@@ -147,7 +141,7 @@ class Semantic:
     def _search(self, key: Key) -> tuple[Embedding | None, list[Match], str]:
         why_not = eligible(key.text)
         if why_not is not None:
-            return None, [], f"exact only: the prompt {_said(why_not)}"
+            return None, [], f"exact only: the prompt {said_of_prompt(why_not)}"
         embedding = self.embedder.embed(key.text)
         if embedding is None:
             return None, [], f"exact only: the prompt has over {self.embedder.max_pieces} word pieces"
@@ -184,7 +178,7 @@ class Semantic:
             self.grey.append(Grey(key, best[2]))
         return Decision(
             result="miss",
-            why=_why_missed(neighbours, threshold),
+            why=why_missed(neighbours, threshold),
             neighbours=neighbours,
             similarity=neighbours[0].similarity if neighbours else None,
             confidence=best[0] if best is not None else None,
@@ -226,7 +220,7 @@ class Semantic:
 
     def may_learn(self, text: str) -> bool:
         """A prompt that can be found by its vector."""
-        return _too_long(text) is None and self._why_unready() is None
+        return too_long(text) is None and self._why_unready() is None
 
     def with_vector(self, entry: Entry) -> Entry:
         """Gives an entry the vector that is already known from looking it up, without waiting."""
@@ -359,106 +353,3 @@ class Semantic:
         for one in decision.neighbours:
             if one.veto is not None:
                 self.vetoes[one.veto] = self.vetoes.get(one.veto, 0) + 1
-
-
-def category(text: str) -> str:
-    """The kind of a prompt, as wrong hits are counted: shell, code, question or other."""
-    words = set(text.lower().split())
-    if words & _SHELL:
-        return "shell"
-    if words & _CODE:
-        return "code"
-    return "question" if text.rstrip().endswith("?") or words & _QUESTION else "other"
-
-
-def why_exact_only(request: Request, max_temperature: float) -> str | None:
-    """Says why a request is never matched by meaning: more than one question, tools, a temperature that wants variety.
-
-    Args:
-        request: The request.
-        max_temperature: Highest temperature that is matched; absent counts as allowed.
-    """
-    if not _is_single_shot(request.messages):
-        return "exact only: it is no single question"
-    if request.params.get("tools") or request.params.get("functions"):
-        return "exact only: it has tools"
-    temperature = request.params.get("temperature")
-    if isinstance(temperature, int | float) and temperature > max_temperature:
-        return f"exact only: its temperature is above {max_temperature:g}"
-    return None
-
-
-def _too_long(text: str) -> str | None:
-    """Bounds what the semantic step looks at; the exact limit, in word pieces, is the embedder's."""
-    return "exact only: the prompt is too long" if len(text) > TEXT_MAX_CHARS else None
-
-
-def _said(why: str) -> str:
-    return why if why.split()[0] in ("says", "points", "has") else f"is {why}"
-
-
-def _is_single_shot(messages: list[Message]) -> bool:
-    *before, last = messages
-    alone = all(message.role in ("system", "developer") for message in before)
-    return alone and last.role == "user" and isinstance(last.content, str)
-
-
-def _why_missed(neighbours: list[Neighbour], threshold: float) -> str:
-    if not neighbours:
-        return "no stored prompt is near"
-    nearest = neighbours[0]
-    if nearest.denied:
-        return "the nearest stored prompt was rejected for this one"
-    if nearest.veto is not None:
-        return f"the nearest stored prompt differs in a way that matters: {nearest.veto}"
-    return f"the nearest stored prompt may be another question (confidence {nearest.confidence:.2f} < {threshold:g})"
-
-
-async def open_semantic(
-    *,
-    embedders: Mapping[str, Embedder],
-    lookup: Lookup,
-    folder: Path,
-    pairs_file: Path,
-    settings: CacheSettings,
-    clock: Clock,
-    stack: AsyncExitStack,
-) -> Semantic | None:
-    """Opens the index and everything learned about pairs; the embedder is loaded at the first use.
-
-    Args:
-        embedders: By id; the one that the verifier was trained with is used, since its judgement holds for no other.
-        lookup: Where the entries are.
-        folder: Where the index is.
-        pairs_file: Where it is kept what was learned about pairs.
-        settings: Of the cache.
-        clock: Time.
-        stack: Closes it all.
-
-    Returns:
-        None where that embedder is not installed.
-
-    Raises:
-        BeastError: The verifier's data can not be used.
-    """
-    verifier = await asyncio.to_thread(Verifier.load)
-    embedder = embedders.get(verifier.embedder)
-    if embedder is None:
-        return None
-    disk = lookup.disk
-    source = None if disk is None else disk.vectors_at
-    index = VectorIndex(folder, embedder.dim, embedder.id, clock, source)
-    pairs = Pairs(pairs_file, settings.wrong_target)
-    await pairs.load()
-    semantic = Semantic(
-        embedder=embedder,
-        index=index,
-        verifier=verifier,
-        pairs=pairs,
-        fetch=lookup.fetch,
-        settings=settings,
-        clock=clock,
-    )
-    stack.push_async_callback(semantic.close)
-    index.start()
-    return semantic
