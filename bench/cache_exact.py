@@ -71,7 +71,7 @@ def measure_keys() -> dict[str, float]:
         model="custom:qwen",
         messages=[system, question],
         user="uid:1000",
-        workspace="/home/me/project",
+        workspace="/srv/project",
         params={"temperature": 0.2, "max_tokens": 500},
     )
     tool = {"type": "function", "function": {"name": "f", "description": "words " * 100, "parameters": {"minimum": 1}}}
