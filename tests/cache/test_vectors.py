@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beastmode.cache import index_keeper, vectors
+from beastmode.cache.disk_store import Store
+from beastmode.cache.disk_tables import put_operation
 from beastmode.cache.index_build import Orders, Plan, Rows, build, collect, publish
 from beastmode.cache.index_format import DamagedSnapshotError
 from beastmode.cache.index_rows import Tail
@@ -580,8 +583,6 @@ class TestDamage:
         self.finds_everything(whole)
 
     def test_a_damaged_answer_in_the_store_is_left_out(self, shelf: Shelf) -> None:
-        from beastmode.cache.disk_tables import put_operation
-
         keys = shelf.store_all(names(3), random_vectors(3))
         shelf.store.apply([put_operation(keys[1], b"no record")])
         shelf.index.start()
@@ -689,25 +690,26 @@ class TestTrouble:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert [path.name for path in large.folder.iterdir()] == published
 
-    def test_a_store_that_grows_while_it_is_read_is_read_to_its_end(self, large: Shelf) -> None:
-        large.store_all(names(1500), random_vectors(1500))
+    def test_a_store_whose_map_grows_while_it_is_read_is_read_to_its_end(self, tmp_path: Path) -> None:
+        store = Store(tmp_path / "store", 1 << 20, time.time)
+        store.open()
+        entries = [key_of(number) for number in range(1500)]
+        store.apply(put_operation(key, b"a record") for key in entries)
         program = (
             "import sys; from beastmode.cache.index_build import _records\n"
             "records = _records(sys.argv[1]); next(records); print('begun', flush=True); sys.stdin.read()\n"
             "print(1 + sum(1 for _ in records))"
         )
         child = subprocess.Popen(
-            [sys.executable, "-c", program, str(large.store.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+            [sys.executable, "-c", program, str(store.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert child.stdout is not None
-        assert child.stdout.readline() == "begun\n"
-        keys = keys_of(1500)
-        later = [name for name in names(40_000, "later") if key_of(name) > max(sorted(keys)[:1000])]
-        large.store_all(later, random_vectors(len(later)))
+        assert child.stdout.readline() == b"begun\n"
+        later = [key for number in range(600) if (key := key_of(("later", number))) > max(sorted(entries)[:1000])]
+        store.map.resize(64 << 20)
+        store.map.commit(lambda txn: [txn.put(key, bytes(30_000), db=store._tables.entries) for key in later])
         said, _ = child.communicate()
+        store.close()
         assert int(said) == 1500 + len(later)
 
     def test_a_child_that_was_killed_while_it_read_keeps_no_page(self, large: Shelf) -> None:

@@ -105,12 +105,20 @@ def zero(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [truncate, flip, zero, Path.unlink], ids=["truncated", "flipped", "zeroed", "gone"])
 @pytest.mark.parametrize("name", [NETWORK, PROOF])
-def test_a_network_that_was_damaged_is_built_again(
+def test_a_network_that_was_damaged_is_not_used(
     bare: Path, minilm_dir: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
     for built in (NETWORK, PROOF):
         shutil.copyfile(minilm_dir / "minilm" / built, bare / "minilm" / built)
+    assert proved(bare / "minilm") is not None
     damage(bare / "minilm" / name)
+    assert proved(bare / "minilm") is None
+
+
+def test_a_network_that_was_damaged_is_built_again(bare: Path, minilm_dir: Path) -> None:
+    for built in (NETWORK, PROOF):
+        shutil.copyfile(minilm_dir / "minilm" / built, bare / "minilm" / built)
+    truncate(bare / "minilm" / NETWORK)
     made = started_minilm(bare)
     assert made.ready() == PREPARING
     assert answers_at_last(made) is None
