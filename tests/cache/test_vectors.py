@@ -705,7 +705,7 @@ class TestTrouble:
         )
         assert child.stdout is not None
         assert child.stdout.readline() == b"begun\n"
-        later = [key for number in range(600) if (key := key_of(("later", number))) > max(sorted(entries)[:1000])]
+        later = [key for number in range(2000) if (key := key_of(("later", number))) > max(sorted(entries)[:1000])]
         store.map.resize(64 << 20)
         store.map.commit(lambda txn: [txn.put(key, bytes(30_000), db=store._tables.entries) for key in later])
         said, _ = child.communicate()
