@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import socket
+import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -238,9 +239,11 @@ class HttpProviderContract(ProviderContract):
 
     @BOTH_WAYS
     async def test_a_slow_reply_is_no_silence(self, started: Provider, base_url: str, streamed: bool) -> None:
-        call = self.call(self.deployment(base_url, "drip"), "x", timeout_s=0.5)
+        call = self.call(self.deployment(base_url, "drip-8"), "x", timeout_s=1.5)
+        began_s = time.monotonic()
         completion, _ = await self.ask(started, call, streamed)
         assert completion.text == "You said: x"
+        assert time.monotonic() - began_s > call.timeout_s  # it is no limit for the whole
 
     @BOTH_WAYS
     async def test_a_refused_connection_names_host_and_port(self, started: Provider, streamed: bool) -> None:
