@@ -1,4 +1,4 @@
-"""The semantic cache against others, on streams: hit rate, wrong hits with their bound, cost of each step, unseen kinds.
+"""The semantic cache against others, on streams: hit rate, wrong hits and their bound, cost of steps, unseen kinds.
 
 Run `python -P bench/semcache.py [--data FOLDER] [--vectors FILE] [--out FOLDER]`. It replays the development stream, a
 Zipf 0.5 stream and one without any exact repeat (half of it near-duplicates that want another answer), storing each
@@ -16,6 +16,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,14 +27,13 @@ sys.path.append(str(Path(__file__).parent))  # behind the standard library: this
 from semcache_kinds import base_texts, drawn_pairs, listed_pairs, read
 from semcache_picture import picture
 from semcache_vectors import Vectors
-from train_verifier import FLOOR, ROOT, Sizes, bound, fit, measure
+from train_verifier import FLOOR, ROOT, SERVED, Sizes, bound, fit, measure
 
 from beastmode.cache.features import NAMES, features
 from beastmode.cache.guard import Analysis, align, analyse, veto_aligned
 from beastmode.cache.verifier import Model, Verifier
 
 NEIGHBOURS = 8
-GRACE = 0.95
 Request = tuple[str, str]
 Decide = Callable[["Prompt", "Prompt", float], float]
 
@@ -81,16 +81,18 @@ def zipf_stream(groups: dict[str, list[str]], exponent: float, length: int, seed
 
 
 def stream_without_repeats(data: Path, groups: dict[str, list[str]], length: int, seed: int) -> list[Request]:
-    """Half texts of clusters with more than one wording, half near-duplicates of texts that are in the stream."""
+    """Half texts of clusters with more than one wording, half near-duplicates, one of each cluster that is in it."""
     draw = random.Random(seed)
     names = [name for name in sorted(groups) if len(groups[name]) > 1]
     draw.shuffle(names)
-    plain = [(text, name) for name in names for text in draw.sample(groups[name], min(3, len(groups[name])))][: length // 2]
+    plain = [(text, name) for name in names for text in draw.sample(groups[name], min(3, len(groups[name])))]
+    del plain[length // 2 :]
     inside = {text for text, _ in plain}
     pairs = [pair for pair in listed_pairs(data) if not pair.label and pair.a in inside]
     pairs += [pair for pair in drawn_pairs(sorted(inside), 60, seed) if not pair.label and pair.a in inside]
-    twins = {pair.b: f"twin:{pair.b}" for pair in draw.sample(pairs, len(pairs)) if pair.b not in inside}
-    both = plain + list(twins.items())[: length // 2]
+    home = dict(plain)
+    twins = {home[pair.a]: pair.b for pair in draw.sample(pairs, len(pairs)) if pair.b not in inside}
+    both = plain + [(text, f"twin:{text}") for text in list(twins.values())[: length // 2]]
     draw.shuffle(both)
     return both
 
@@ -124,7 +126,9 @@ class Cache:
         self.answers[prompt.text] = answer
 
 
-def replay(stream: Sequence[Request], policy: Policy, vectors: Vectors, known: dict[str, Prompt], threshold: float) -> dict[str, Any]:
+def replay(
+    stream: Sequence[Request], policy: Policy, vectors: Vectors, known: dict[str, Prompt], threshold: float
+) -> dict[str, Any]:
     cache = Cache(policy, vectors, len(stream))
     exact = semantic = wrong = possible = 0
     seen: set[str] = set()
@@ -179,7 +183,7 @@ def policies(verifier: Verifier, vectors: Vectors) -> list[Policy]:
 def steps_us(stream: Sequence[Request], vectors: Vectors, verifier: Verifier) -> dict[str, float]:
     """Median cost of each step on the stream's own texts, in microseconds."""
     texts = list(dict.fromkeys(text for text, _ in stream))[:400]
-    pairs = list(zip(texts, texts[1:], strict=False))
+    pairs = list(pairwise(texts))
     matrix = np.stack([vectors[text] for text, _ in stream])
     analyses = {text: analyse(text) for text in texts}
     laid = [(analyses[a], analyses[b], align(analyses[a], analyses[b])) for a, b in pairs]
@@ -220,7 +224,7 @@ def unseen_kinds(data: Path, vectors: Vectors, each: int) -> dict[str, dict[str,
         for name, train in (("guards_on", [r for r in rest if r.veto is None]), ("guards_off", rest)):
             model = retrained(train, sizes)
             asked = [row for row in chosen if name == "guards_off" or row.veto is None]
-            served[name] = sum(model.judge(row.values) >= GRACE for row in asked) / len(chosen)
+            served[name] = sum(model.judge(row.values) >= SERVED for row in asked) / len(chosen)
         found[kind] = {"pairs": len(chosen), **{name: round(share, 4) for name, share in served.items()}}
     return found
 
@@ -269,21 +273,23 @@ def main() -> None:
         "drawn, Zipf 0.5": zipf_stream(groups, 0.5, options.length, seed=5),
         "no repeats, half twins": stream_without_repeats(options.data, groups, options.length // 2, seed=6),
     }
-    result: dict[str, Any] = {"threshold": verifier.model.metrics.get("threshold", GRACE), "streams": {}}
+    result: dict[str, Any] = {"threshold": SERVED, "streams": {}}
     for name, stream in streams.items():
         vectors.learn(text for text, _ in stream)
         known = {text: Prompt(text, analyse(text)) for text, _ in stream}
         rules = policies(verifier, vectors)
-        table = {rule.name: replay(stream, rule, vectors, known, GRACE if rule.floor == FLOOR else 0.0) for rule in rules}
+        table = {
+            rule.name: replay(stream, rule, vectors, known, SERVED if rule.floor == FLOOR else 0.0) for rule in rules
+        }
         result["streams"][name] = table
         show(name, table)
     result["steps_us"] = steps_us(streams["development, Zipf 0.9"], vectors, verifier)
     print("\nmedian cost of each step, us:", result["steps_us"])
     if options.kinds:
         result["unseen_kinds"] = unseen_kinds(options.data, vectors, options.kinds)
-        print(f"\nserved of kinds the verifier was not trained on:\n  {'':28}{'pairs':>6}{'guards on':>11}{'guards off':>12}")
+        print(f"\nserved of kinds the verifier was not trained on:\n{'':30}{'pairs':>6}{'guards on':>11}{'off':>9}")
         for kind, row in result["unseen_kinds"].items():
-            print(f"  {kind:28}{row['pairs']:6}{row['guards_on']:11.4f}{row['guards_off']:12.4f}")
+            print(f"  {kind:28}{row['pairs']:6}{row['guards_on']:11.4f}{row['guards_off']:9.4f}")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "semcache.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (options.out / "semcache.svg").write_text(picture(result["streams"]), encoding="utf-8")

@@ -76,11 +76,12 @@ def opened(openings: str) -> Generator:
     return generate
 
 
-STOP = set(
-    """a an the its these them those specified inside they their whose have has been which that than of in
-    on to for from with by and or is are be given function write python using if whether not at as it
-    into all any each every this under find""".split()  # noqa: SIM905 - a list of words reads better as text
-)
+STOP_WORDS = """
+gives gave like both early a an the its these them those specified inside they their whose have has been which that
+than of in on to for from with by and or is are be given function write python using if whether not at as it into
+all any each every this under find
+"""
+STOP = set(STOP_WORDS.split())
 
 
 def content(text: str) -> list[str]:
@@ -108,16 +109,19 @@ def word_dropped(text: str, draw: random.Random) -> str | None:
     return text.replace(draw.choice(fits), "", 1) if fits else None
 
 
+NARROWING = """
+sorted unique hidden empty nested prime negative duplicate temporary executable recent large square rotated compressed
+backup palindromic missing adjacent locked corrupt numeric mutable
+"""
+
+
 def word_added(text: str, draw: random.Random) -> str | None:
     """A word that narrows the request is put before a noun."""
     places = list(re.finditer(r"\b(?:files|directories|numbers|elements|strings|lines|words|list|array|tuple)\b", text))
     if not places:
         return None
     place = draw.choice(places)
-    word = draw.choice(
-        "sorted unique hidden empty nested prime negative duplicate temporary executable recent large square rotated "
-        "compressed backup palindromic missing adjacent locked corrupt numeric mutable".split()  # noqa: SIM905 - a list of words reads better as text
-    )
+    word = draw.choice(NARROWING.split())
     if word in text:
         return None
     return text[: place.start()] + word + " " + text[place.start() :]
@@ -161,9 +165,7 @@ def literal_bent(text: str, draw: random.Random) -> str | None:
 
 def literal_case(text: str, draw: random.Random) -> str | None:
     """The case of a path, a quoted string or a file name changes, and nothing else."""
-    fits = [
-        m for m in re.finditer(r"""["'`]([A-Za-z][\w.]{2,})["'`]|(?<!\w)/([a-z]\w{2,})|\b([a-z]\w+)\.\w{2,3}\b""", text)
-    ]
+    fits = list(re.finditer(r"""["'`]([A-Za-z][\w.]{2,})["'`]|(?<!\w)/([a-z]\w{2,})|\b([a-z]\w+)\.\w{2,3}\b""", text))
     if not fits:
         return None
     match = draw.choice(fits)

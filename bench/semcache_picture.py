@@ -22,7 +22,8 @@ def picture(streams: dict[str, dict[str, dict[str, Any]]]) -> str:
     names = list(next(iter(streams.values())))
     height = TOP + HEIGHT + 60 + 18 * len(names)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="{LEFT}" y="24" font-size="16">Hit rate against wrong hits (left and high is better)</text>',
     ]
@@ -51,8 +52,10 @@ def _panel(left: int, stream: str, table: dict[str, dict[str, Any]]) -> list[str
         f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#999"/>',
         f'<line x1="{_x(left, TARGET):.1f}" x2="{_x(left, TARGET):.1f}" y1="{TOP}" y2="{TOP + HEIGHT}" '
         'stroke="#c00" stroke-dasharray="4 3"/>',
-        f'<line x1="{left}" x2="{left + WIDTH}" y1="{y(most):.1f}" y2="{y(most):.1f}" stroke="#090" stroke-dasharray="4 3"/>',
-        f'<text x="{left + WIDTH / 2}" y="{TOP + HEIGHT + 34}" text-anchor="middle">wrong hits / hits (red: the target)</text>',
+        f'<line x1="{left}" x2="{left + WIDTH}" y1="{y(most):.1f}" y2="{y(most):.1f}" '
+        'stroke="#090" stroke-dasharray="4 3"/>',
+        f'<text x="{left + WIDTH / 2}" y="{TOP + HEIGHT + 34}" text-anchor="middle">'
+        "wrong hits / hits (red: the target; green: what could hit)</text>",
     ]
     for tick in (0.0001, 0.001, 0.01, 0.1, 1.0):
         label = "none" if tick == LEAST else f"{tick:g}"

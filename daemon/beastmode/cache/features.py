@@ -1,4 +1,4 @@
-"""What the verifier looks at: how far two prompts laid side by side differ, as numbers, and which prompts it may judge."""
+"""What the verifier looks at: how far two prompts laid side by side differ, and which prompts may be judged at all."""
 
 from __future__ import annotations
 
@@ -35,21 +35,26 @@ NAMES = (
 LEAST_TOKENS = 2
 LEAST_LETTERS = 8
 
-_BARE = re.compile(
-    r"""(?:please|ok|okay|yes|yeah|yep|no|nope|sure|thanks|thank\ you|and|now|so|then|but|just|hi|hello|hey|go|do|try|continue|next
-    |more|again|stop|why|how|what|ahead|on|it|this|that|these|those|them|one|same|fix|explain|improve|refactor|rewrite
-    |shorten|shorter|longer|better|faster|simpler|finish|resume|proceed|keep|going|go\ on|me|i|you|is|are|to|the|a
-    |code|error|bug|test|tests|work|works|make|show|add|remove|review|summari[sz]e|translate|test|run|else|good|great
-    |correct|right|wrong|another|other|last|previous|first|second|line|answer|response|above|below|up|with|for|of|your
-    |my|here|can|could|would|does|did|n't|not|doesn't|don't|help|undo|retry|repeat|elaborate|clarify|expand|detail|details|\W)+""",
-    re.X | re.I,
-)
+_BARE_WORDS = """
+please ok okay yes yeah yep no nope sure thanks thank and now so then but just hi hello hey go do try continue next
+more again stop why how what ahead on it this that these those them one same fix explain improve refactor rewrite
+shorten shorter longer better faster simpler finish resume proceed keep going me i you is are to the a code error
+bug test tests work works make show add remove review summarize summarise translate run else good great correct
+right wrong another other last previous first second line answer response above below up with for of your my here
+can could would does did not help undo retry repeat elaborate clarify expand detail details we need want
+"""
+_CHANGES = """
+fix explain improve refactor rewrite optimize optimise shorten translate summarize summarise convert change test review
+check debug do try run format document simplify clean make finish continue repeat undo revert move rename use add remove
+delete update replace
+"""
+_BARE = re.compile(r"(?:\b(?:" + "|".join(_BARE_WORDS.split()) + r")\b|n't|\W)+", re.I)
 _POINTING = re.compile(
-    r"""^\W*(?:(?:please|can\ you|could\ you|now|and|then|but)\W+)*(?:fix|explain|improve|refactor|rewrite|optimi[sz]e
-    |shorten|translate|summari[sz]e|convert|change|test|review|check|debug|do|try|run|format|document|simplify|clean|make|finish
-    |continue|repeat|undo|revert|move|rename|use|add|remove|delete|update|replace)\W+(?:up\W+)?
-    (?:it|this|that|these|those|them|the\ (?:above|previous|last|same|code|function|error|bug|file|test|tests|answer))\b
-    |\b(?:as\ (?:above|before)|the\ above|above\ (?:code|function|text|error)|previous\ (?:answer|response|message|reply)|you\ (?:just\ )?(?:said|wrote|gave|suggested|mentioned)
+    r"^\W*(?:(?:please|can\ you|could\ you|now|and|then|but)\W+)*(?:" + "|".join(_CHANGES.split()) + r")\W+(?:up\W+)?"
+    r"""(?:it|this|that|these|those|them
+    |the\ (?:above|previous|last|same|code|function|error|bug|file|test|tests|answer))\b(?!\ \w+\ (?:in|from|of)\ )
+    |\b(?:as\ (?:above|before)|the\ above|above\ (?:code|function|text|error)
+    |previous\ (?:answer|response|message|reply)|you\ (?:just\ )?(?:said|wrote|gave|suggested|mentioned)
     |your\ (?:last|previous)|last\ (?:answer|response|message)|earlier\ (?:answer|code|message)|like\ before)\b""",
     re.X | re.I,
 )
@@ -77,7 +82,9 @@ def eligible(text: str) -> str | None:
     return None
 
 
-def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, far: float | None = None) -> list[float]:
+def features(
+    alignment: Alignment, a: Analysis, b: Analysis, similarity: float, far: float | None = None
+) -> list[float]:
     """Measures how far two prompts differ.
 
     Args:
@@ -114,8 +121,15 @@ def features(alignment: Alignment, a: Analysis, b: Analysis, similarity: float, 
         float(turned),
         float(alignment.turned),
         (2 * len(swaps) + len(lone) + 0.5 * hows.count(CLOSE)) / max(total, 1),
-        1.0 if far is None and unexplained or lone or alignment.moved else far or 0.0,
+        _far(far, unexplained, bool(lone or alignment.moved)),
     ]
+
+
+def _far(far: float | None, unexplained: bool, beyond_swaps: bool) -> float:
+    """Where more than swapped words differs, or nobody looked, what differs counts as far."""
+    if beyond_swaps or (unexplained and far is None):
+        return 1.0
+    return far or 0.0
 
 
 def far_words(alignment: Alignment, a: Embedding | None, b: Embedding | None) -> float | None:

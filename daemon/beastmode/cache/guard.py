@@ -20,10 +20,22 @@ _BY_KIND = {
     "link": "and_or",
 }
 _DECISIVE = frozenset(
-    """language library database system format unit quantifier comparison time question output_format
-    natural_language""".split()
+    (
+        "language",
+        "library",
+        "database",
+        "system",
+        "format",
+        "unit",
+        "quantifier",
+        "comparison",
+        "time",
+        "question",
+        "output_format",
+        "natural_language",
+    )
 )
-LIGHT = frozenset(("all", "every", "any", "and", "tree"))
+LIGHT = frozenset(("all", "every", "any", "and"))
 """Words that may stand or be missing: the verifier weighs them."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from beastmode.cache import guard_words as words
@@ -27,7 +28,7 @@ class Alignment(NamedTuple):
     """Two prompts side by side.
 
     Attributes:
-        pairs: Tokens that stand for each other, in order: (a, b, how), how being one of `same`, `form`, `close`, `typo`.
+        pairs: Tokens that stand for each other: (a, b, how), how being `same`, `form`, `close` or `typo`.
         swaps: Tokens in the same place that do not stand for each other.
         only_a: Tokens of the first prompt without a partner.
         only_b: Tokens of the second.
@@ -105,7 +106,7 @@ def _turned(a: list[Token], b: list[Token]) -> tuple[list[Token], list[Token], i
     """Turns `X of Y` in one text to `Y X` where the other says it so."""
     count = 0
     for one, other in ((a, b), (b, a)):
-        followers = {(x.key, y.key) for x, y in zip(other, other[1:], strict=False) if not y.leads}
+        followers = {(x.key, y.key) for x, y in pairwise(other) if not y.leads}
         for place in range(len(one) - 1):
             x, y = one[place], one[place + 1]
             if y.leads == ("of",) and (y.key, x.key) in followers and (x.key, y.key) not in followers:

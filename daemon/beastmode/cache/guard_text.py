@@ -22,22 +22,44 @@ _ATOM = re.compile(
     |(?P<flag>(?<![\w-])--?[A-Za-z][\w-]*(?:=\S+)?)
     |(?P<name>[A-Za-z_]\w*\(\)|\b\w+(?:_\w+)+\b|\b_\w+\b|\b[A-Za-z]\w*(?:\.[A-Za-z_][\w]*)+\b|(?<![\w.])\.[A-Za-z]\w*\b
         |\b[a-z]+[A-Z]\w*\b|\b[A-Z][a-z]+[A-Z]\w*\b|\b[A-Za-z]+\d\w*\b|\b\d+\w*[A-Za-z]\w*\b)
-    |(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)?)
+    |(?P<word>[^\W\d_]+(?:'[^\W\d_]+)?)
     |(?P<comparison>[<>]=?|[=!]=|=|≤|≥|≠)
-    |(?P<marked>[!?](?=[\w.?*])|(?<=[\w)]\ )-(?=\ ?[\w(]))
+    |(?P<marked>!(?=\w)|\?(?=[\w*]|\.\w)|(?<=[\w)]\ )-(?=\ ?[\w(])|(?<=\b\w)-(?=\w\b))
     |(?P<sign>[-+*^|&%\#@:;.,?!(){}\[\]/\\-])
     """,
     re.X,
 )
 _ENDING = re.compile(r"\.[A-Za-z]\w{0,4}")
 _SLASHED = re.compile(r"[A-Za-z]{2,}(?:/[A-Za-z]{2,})+")
-_NOT = re.compile(r"\b(ca|wo|do|does|did|is|are|was|were|have|has|had|could|should|would|must)n['’]t\b", re.I)
+_NOT = re.compile(r"\b(ca|wo|do|does|did|is|are|was|were|have|has|had|could|should|would|must)n't\b", re.I)
 _VERSION = re.compile(r"\bpython\s*([23])(?![\d.])", re.I)
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
+_QUOTES = str.maketrans(
+    {"\u2019": "'", "\u2018": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-", "\u00a0": " "}
+)
 _SIGNS = frozenset("+^|&%#@")
 _LETTERS = frozenset(("c", "r", "go", "d"))
 """Languages whose names are words or variables where they have no capital."""
 
+_AFTER_VARIABLES = frozenset(
+    (
+        "and",
+        "or",
+        "from",
+        "to",
+        "by",
+        "with",
+        "is",
+        "in",
+        "into",
+        "than",
+        "times",
+        "plus",
+        "minus",
+        "equals",
+        "for",
+        "not",
+    )
+)
 _UNITS = {"s": "second", "h": "hour", "d": "day"}
 _PLACES = {"~": "homedir", "$HOME": "homedir", "${HOME}": "homedir", ".": "curdir"}
 _MAKERS = frozenset(("function", "program", "code", "command", "class", "query", "test", "solution", "snippet"))
@@ -49,8 +71,8 @@ class Token(NamedTuple):
     Attributes:
         text: As it stands there.
         key: What it stands for; two tokens with one key mean the same.
-        kind: `word`, `number`, `literal`, `name`, `path`, `flag`, `url`, `sign`, `not`, `link` (and, or), or the kind of
-            a word that decides an answer, such as `language` or `unit`.
+        kind: `word`, `number`, `literal`, `name`, `path`, `flag`, `url`, `sign`, `not`, `link` (and, or), or the
+            kind of a word that decides an answer, such as `language` or `unit`.
         leads: Prepositions between this token and the one before it.
     """
 
@@ -137,12 +159,27 @@ def _tokens(text: str) -> list[Token]:
         if token.kind != "word":
             found.append(token._replace(leads=tuple(leads)))
             leads.clear()
+        elif _is_variable(raw, position):
+            found.append(Token(token.text, token.key, "name", tuple(leads)))
+            leads.clear()
         elif token.key in words.words_of("leads") and position + 1 < len(raw):
             leads.append(token.key)
         elif token.key not in words.words_of("dropped"):
             found.append(_known(token, tuple(leads)))
             leads.clear()
     return _without_doubles(found)
+
+
+def _is_variable(raw: list[Token], position: int) -> bool:
+    """Tells `a` in `subtract a from b`, and `i` in `i and j`, from the article and the person."""
+    if raw[position].text not in ("a", "i"):
+        return False
+    if position + 1 == len(raw):
+        return True
+    after = raw[position + 1]
+    if after.kind in ("sign", "comparison", "number"):
+        return after.kind != "number" or raw[position].text == "i"
+    return after.key in _AFTER_VARIABLES
 
 
 def _without_doubles(tokens: list[Token]) -> list[Token]:
@@ -252,6 +289,8 @@ def _cut_flag(match: re.Match[str]) -> list[Token]:
 
 
 def _cut_name(match: re.Match[str]) -> list[Token]:
+    if words.kind_of(match[0].lower()) != "word":
+        return [Token(match[0], match[0].lower(), "word")]
     return [Token(match[0], _place(match[0]), "name")]
 
 

@@ -57,7 +57,7 @@ def vocabulary() -> frozenset[str]:
     """Returns common English words of six letters and more, and every word of the lexicon."""
     text = resources.files("beastmode.cache").joinpath(VOCABULARY_FILE).read_text(encoding="ascii")
     lists = lexicon()
-    known = [lists[name] for name in ("same", "close", "opposites", "dropped", "negations", "leads", "degrees", "irregular")]
+    known = [words for words in lists.values() if isinstance(words, str)]
     known += [" ".join(lists["phrases"]), " ".join(lists["spellings"]), *lists["kinds"].values()]
     return frozenset(text.split()) | frozenset(" ".join(known).split())
 
@@ -113,7 +113,7 @@ def _bare(word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def corrected(word: str) -> str:
-    """Undoes a slip of the finger: an unknown word that is one letter away from exactly one known word.
+    """Undoes a slip of the finger: an unknown word that is one letter away from one known word only.
 
     Short words and first letters are left alone: there, too many words are one letter from another.
 
@@ -123,7 +123,7 @@ def corrected(word: str) -> str:
     if len(word) < _SLIP_LETTERS or not (word.isascii() and word.isalpha()) or _is_known(word):
         return word
     found = {near for near in _one_away(word) if len(near) >= _SLIP_LETTERS and near in vocabulary()}
-    return found.pop() if len(found) == 1 else word
+    return max(found) if len({lemma(near) for near in found}) == 1 else word
 
 
 def _is_known(word: str) -> bool:
@@ -214,4 +214,5 @@ def is_opposite(a: str, b: str) -> bool:
     short, long = sorted((a, b), key=len)
     if len(short) < 3 or len(long) == len(short):
         return False
-    return any(long in (part + short, f"{part}-{short}") for part in _DENYING) or long in (short + "less", short + "free")
+    denied = {part + short for part in _DENYING} | {f"{part}-{short}" for part in _DENYING}
+    return long in denied or long in (short + "less", short + "free")
