@@ -582,6 +582,19 @@ class TestDamage:
         whole.index.start()
         self.finds_everything(whole)
 
+    def test_what_a_store_held_is_forgotten_when_another_one_takes_its_place(
+        self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(index_keeper, "WATCH_S", 0.02)
+        shelf.store_all(names(3), random_vectors(3))
+        shelf.index.start()
+        shelf.settle()
+        shelf.store.close()
+        shelf.store.folder.rename(shelf.store.folder.with_name("damaged"))
+        shelf.store.open()
+        keys = shelf.store_all(names(2, "later"), random_vectors(2))
+        until(lambda: set(found(shelf.index, random_vectors(1)[0])) == set(keys))
+
     def test_a_damaged_answer_in_the_store_is_left_out(self, shelf: Shelf) -> None:
         keys = shelf.store_all(names(3), random_vectors(3))
         shelf.store.apply([put_operation(keys[1], b"no record")])

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from beastmode.cache.disk_check import DATA
 from beastmode.cache.index_build import Orders, Word
 from beastmode.cache.index_format import DamagedSnapshotError, remove_older, remove_others, snapshots
 from beastmode.cache.index_snapshot import Graph, Snapshot
@@ -76,6 +77,7 @@ class Keeper:
         self._purge = False
         self._stop = False
         self._generation = 0
+        self._store_file: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._current: Snapshot | None = None
         self._thread = threading.Thread(target=self._run, name="cache-index", daemon=True)
@@ -171,6 +173,9 @@ class Keeper:
         damaged = current.damaged_file() if current is not None else None
         if damaged is not None:
             self.note_damage(f"{damaged}: somebody else changed it")
+        store = self._source()
+        if self._store_file is not None and store is not None and _file(store) != self._store_file:
+            self.ask()  # L2 began anew: what the index holds is gone
 
     def _build(self) -> None:
         store = self._source()
@@ -182,6 +187,7 @@ class Keeper:
             self.building = True  # before the wish is dropped: nobody may find the index idle between the two
             generation, purge = self._generation, self._purge
             self._wanted = self._purge = False
+        self._store_file = _file(store)
         started_s = self._clock.mono_s()
         try:
             self._run_child(msgspec.structs.replace(self._orders, store=str(store), purge=purge), generation, started_s)
@@ -255,6 +261,14 @@ class Keeper:
 
 class ChildError(Exception):
     """The child process could not build the index."""
+
+
+def _file(store: Path) -> int | None:
+    """What tells the data file of a store from another one that took its place."""
+    try:
+        return (store / DATA).stat().st_ino
+    except OSError:
+        return None
 
 
 def _start(orders: Orders) -> subprocess.Popen[bytes]:
