@@ -5,15 +5,31 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from beastmode.accounts import Settled, Ticket, bare_row, failure_row, hit_answer, hit_row, missed, told, told_row
+from beastmode.accounts import (
+    Settled,
+    Ticket,
+    bare_row,
+    failure_row,
+    hit_answer,
+    hit_row,
+    missed,
+    route_of,
+    stored_entry,
+    timed,
+    told,
+    told_row,
+)
 from beastmode.cache.decision import Decision
 from beastmode.cache.key import make_key
 from beastmode.cache.lookup import Found
 from beastmode.core.errors import (
     AuthenticationError,
     BeastError,
+    DNSError,
+    EndpointUnreachableError,
     RateLimitedError,
     RefusedConnectionError,
+    TLSError,
     UpstreamError,
 )
 from beastmode.core.types import (
@@ -22,6 +38,7 @@ from beastmode.core.types import (
     Candidate,
     Completion,
     Deployment,
+    Digest,
     Entry,
     Message,
     Outcome,
@@ -31,6 +48,9 @@ from beastmode.core.types import (
     RowCache,
     Usage,
 )
+from beastmode.routing.fallback import Served
+from beastmode.routing.selector import Ranked
+from support.routing_parts import StillClock
 
 CALLS = [{"id": "c1", "type": "function", "function": {"name": "ls", "arguments": "{}"}}]
 USAGE = Usage(prompt_tokens=12, completion_tokens=7)
@@ -108,6 +128,52 @@ def test_a_new_ticket_has_done_nothing_yet() -> None:
     assert (one.started_s, one.at_s, one.attempts, one.deployment) == (100.0, 1_000.0, 0, None)
     assert (one.leads, one.follows, one.recorded) == (False, False, False)
     assert (one.gone, one.exact_only, one.decision, one.first_delta_s) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "second", "fell_back"),
+    [("custom:a", False, False), ("auto", False, False), ("custom:b", False, True), ("auto", True, True)],
+    ids=["named", "auto", "a stand-in", "the second choice"],
+)
+def test_a_route_says_whether_someone_else_answered(asked: str, second: bool, fell_back: bool) -> None:
+    ranked = Ranked(deployments=[DEPLOYMENT], candidates=ROUTE.candidates, reason="The first.", model="custom:a")
+    served = Served(result=Completion(text="x"), deployment=DEPLOYMENT, attempts=2, fell_back=second)
+    request = Request(model=asked, messages=[])
+    said = "The first. It failed; custom:a@h:1 answered." if second else "The first."
+    assert route_of(request, ranked, served) == Route(
+        reason=said, candidates=ROUTE.candidates, attempts=2, fell_back=fell_back
+    )
+
+
+def test_the_first_text_is_noted_and_no_later_one() -> None:
+    one, pieces, clock = ticket(), [], StillClock()
+    tell = timed(one, pieces.append, clock)
+    assert tell is not None
+    tell("a")
+    clock.now_s += 1
+    tell("b")
+    assert (pieces, one.first_delta_s) == (["a", "b"], clock.now_s - 1)
+    assert timed(one, None, clock) is None
+
+
+def test_an_entry_keeps_who_asked_who_answered_and_what_it_was_made_from() -> None:
+    one = ticket()
+    one.request.digests = [Digest("a.py", "00")]
+    key = make_key(one.request, "custom:a")
+    assert stored_entry(one, key, settled(), 1_234.0) == Entry(
+        key=key.exact,
+        scope=key.scope,
+        text="hi",
+        completion=settled().completion,
+        model="custom:a",
+        provider="custom",
+        cost_usd=0.5,
+        stored_at_s=1_234.0,
+        digests=[Digest("a.py", "00")],
+        workspace="/srv/w",
+        tags=["ci"],
+        request_id="req_1",
+    )
 
 
 class TestHit:
@@ -268,7 +334,10 @@ class TestFailure:
             provider="custom",
         )
 
-    @pytest.mark.parametrize("kind", [RefusedConnectionError, AuthenticationError, RateLimitedError])
+    @pytest.mark.parametrize(
+        "kind",
+        [RefusedConnectionError, DNSError, TLSError, EndpointUnreachableError, AuthenticationError, RateLimitedError],
+    )
     def test_failures_that_nobody_charges_for_cost_nothing(self, kind: type[BeastError]) -> None:
         one = ticket()
         one.attempts = 1

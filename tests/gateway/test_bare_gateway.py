@@ -1,0 +1,576 @@
+"""The gateway by itself, without a daemon around it: each step of a request, and exactly the row that it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from beastmode import gateway as module
+from beastmode.cache.decision import Decision
+from beastmode.cache.lookup import Found, Lookup
+from beastmode.cache.memory import MemoryTier
+from beastmode.core.breaker import Breakers
+from beastmode.core.clock import Clock
+from beastmode.core.config import Settings
+from beastmode.core.errors import (
+    BadRequestError,
+    BeastError,
+    InternalError,
+    NotInCacheError,
+    ShuttingDownError,
+    UpstreamError,
+)
+from beastmode.core.plugins import Call, OnDelta, Provider
+from beastmode.core.types import Answer, Completion, Deployment, Entry, Message, Price, Request, Row, RowCache, Usage
+from beastmode.costs.prices import Prices
+from beastmode.gateway import Gateway
+from beastmode.routing.models import Registry
+from beastmode.routing.vault import Vault
+from support.routing_parts import StillClock, deployment
+from support.waiting import until_async
+
+Answering = Callable[[Call, OnDelta | None], Awaitable[Completion]]
+DONE = Completion(text="Hello", finish_reason="stop", usage=Usage(prompt_tokens=2, completion_tokens=1))
+
+
+class Told(Provider):
+    """Does what the test says."""
+
+    name = "custom"
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.answers: Answering = self.at_once
+
+    async def at_once(self, call: Call, on_delta: OnDelta | None) -> Completion:
+        return DONE
+
+    async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
+        self.calls.append(call)
+        return await self.answers(call, on_delta)
+
+    async def models(self, deployment: Deployment, key: str | None, timeout_s: float) -> list[str]:
+        return []
+
+
+class Rows:
+    """A ledger in memory."""
+
+    def __init__(self) -> None:
+        self.intended: list[Row] = []
+        self.rows: list[Row] = []
+
+    def intend(self, row: Row) -> None:
+        self.intended.append(msgspec.structs.replace(row))
+
+    def record(self, row: Row) -> None:
+        self.rows.append(row)
+
+
+class Meaning:
+    """A semantic step that finds what it is told."""
+
+    def __init__(self) -> None:
+        self.refusal: str | None = None
+        self.decision = Decision(result="miss", why="nothing near")
+        self.hits: list[str] = []
+        self.learnt: list[bytes] = []
+        self.fails = False
+        self.learns = True
+        self.vector = b"v"
+
+    def why_not(self, request: Request, key: Any) -> str | None:
+        return self.refusal
+
+    async def find(self, key: Any) -> Decision:
+        return self.decision
+
+    def served(self, request: Request, key: Any, entry: Entry, group: str) -> None:
+        self.hits.append(group)
+
+    def may_learn(self, text: str) -> bool:
+        return self.learns
+
+    def with_vector(self, entry: Entry) -> Entry:
+        return msgspec.structs.replace(entry, vector=self.vector)
+
+    async def vectorise(self, entry: Entry) -> Entry:
+        return msgspec.structs.replace(entry, vector=b"later")
+
+    async def add(self, entry: Entry) -> None:
+        if self.fails:
+            raise ZeroDivisionError
+        self.learnt.append(entry.vector)
+
+
+class House:
+    """A gateway with one model `custom:a`, whose clock moves when told."""
+
+    def __init__(self, folder: Path, clock: Clock, settings: Settings, semantic: Meaning | None) -> None:
+        self.clock = clock
+        self.provider = Told()
+        self.ledger = Rows()
+        self.registry = Registry(folder / "models.json", clock)
+        self.vault = Vault(folder, "file", clock=clock)
+        self.meaning = semantic
+        ledger: Any = self.ledger
+        meaning: Any = semantic
+        self.gateway = Gateway(
+            settings=settings,
+            clock=clock,
+            lookup=Lookup(MemoryTier(1 << 20, 3600.0), None, clock),
+            semantic=meaning,
+            registry=self.registry,
+            breakers=Breakers(clock, 50, 10.0),
+            vault=self.vault,
+            providers={"custom": self.provider},
+            prices=Prices(clock),
+            ledger=ledger,
+        )
+
+    async def add(self, name: str, **more: Any) -> None:
+        wanted = msgspec.structs.replace(
+            deployment(f"custom:{name}"), price=Price(prompt=1_000_000, completion=2_000_000)
+        )
+        await self.registry.add(wanted, **more)
+
+    async def ask(self, text: str = "Hi", on_delta: OnDelta | None = None, **fields: Any) -> Answer:
+        request = question(text, **fields)
+        ticket = self.gateway.admit(request)
+        return self.gateway.recall(ticket) or await self.gateway.ask(ticket, on_delta)
+
+    async def fails(self, text: str = "Hi", **fields: Any) -> BeastError:
+        with pytest.raises(BeastError) as caught:
+            await self.ask(text, **fields)
+        return caught.value
+
+    @property
+    def row(self) -> Row:
+        """The last row."""
+        return self.ledger.rows[-1]
+
+    def moves(self, clock: StillClock, seconds: float, *errors: BeastError) -> None:
+        """Each call takes so long; the first ones end with an error."""
+        left = list(errors)
+
+        async def answers(call: Call, on_delta: OnDelta | None) -> Completion:
+            clock.now_s += seconds
+            if left:
+                raise left.pop(0)
+            return DONE
+
+        self.provider.answers = answers
+
+
+def question(text: str = "Hi", **fields: Any) -> Request:
+    return Request(**{"model": "custom:a", "messages": [Message("user", text)], "user": "uid:1", **fields})
+
+
+@pytest.fixture
+def clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def open_house(tmp_path: Path, clock: StillClock) -> Callable[..., Awaitable[House]]:
+    async def build(
+        semantic: Meaning | None = None, settings: Settings | None = None, real_time: bool = False
+    ) -> House:
+        house = House(tmp_path, Clock() if real_time else clock, settings or Settings(), semantic)
+        await house.registry.load()
+        await house.vault.load([])
+        await house.add("a")
+        return house
+
+    return build
+
+
+@pytest.fixture
+async def house(open_house: Callable[..., Awaitable[House]]) -> House:
+    return await open_house()
+
+
+class TestMiss:
+    async def test_its_row_says_everything_that_is_known(self, house: House, clock: StillClock) -> None:
+        house.moves(clock, 0.25, UpstreamError("500"))
+        answer = await house.ask(tags=["t"], session_id="s", workspace="/srv/w", client="http", origin="probe")
+        waited_s = sum(clock.slept_s)
+        assert house.ledger.rows == [
+            Row(
+                request_id=answer.request_id,
+                at_s=house.row.at_s,
+                origin="probe",
+                outcome="success",
+                cache=RowCache("miss"),
+                model="custom:a",
+                model_served="custom:a",
+                deployment="custom:a@127.0.0.1:1",
+                provider="custom",
+                usage=DONE.usage,
+                cost_usd=4.0,
+                saved_usd=0.0,
+                latency_ms=house.row.latency_ms,
+                overhead_ms=house.row.overhead_ms,
+                attempts=2,
+                user="uid:1",
+                workspace="/srv/w",
+                client="http",
+                session_id="s",
+                tags=["t"],
+                route=answer.route.reason,
+            )
+        ]
+        assert house.row.latency_ms == answer.latency_ms == pytest.approx((0.5 + waited_s) * 1e3)
+        assert house.row.overhead_ms == pytest.approx(waited_s * 1e3)
+        assert house.row.at_s == pytest.approx(clock.wall_s() - 0.5 - waited_s)
+
+    async def test_each_call_is_journalled_before_it_is_sent(self, house: House, clock: StillClock) -> None:
+        house.moves(clock, 0.25, UpstreamError("500"))
+        await house.ask()
+        assert [(row.attempts, row.deployment, row.provider) for row in house.ledger.intended] == [
+            (1, "custom:a@127.0.0.1:1", "custom"),
+            (2, "custom:a@127.0.0.1:1", "custom"),
+        ]
+        assert {(row.outcome, row.latency_ms, row.cache) for row in house.ledger.intended} == {
+            ("failure", 0.0, RowCache("miss"))
+        }
+
+    async def test_the_provider_gets_key_and_patience(self, house: House) -> None:
+        wanted = msgspec.structs.replace(deployment("custom:k"), has_key=True)
+        await house.registry.add(wanted)
+        await house.vault.put(wanted, "sk-0123456789")
+        await house.ask(model="custom:k")
+        (call,) = house.provider.calls
+        assert (call.key, call.timeout_s, call.deployment.id) == ("sk-0123456789", 60.0, wanted.id)
+        assert "sk-0123456789" not in repr(call.request)
+
+    async def test_who_streams_gets_the_text_though_the_provider_sent_no_pieces(self, house: House) -> None:
+        pieces: list[str] = []
+        answer = await house.ask(on_delta=pieces.append, stream=True)
+        assert pieces == ["Hello"]
+        assert answer.ttft_ms == 0.0
+
+    async def test_pieces_are_handed_on_as_they_come_and_once(self, house: House, clock: StillClock) -> None:
+        async def in_pieces(call: Call, on_delta: OnDelta | None) -> Completion:
+            assert on_delta is not None
+            for piece in ("He", "llo"):
+                clock.now_s += 1.0
+                on_delta(piece)
+            return DONE
+
+        house.provider.answers = in_pieces
+        pieces: list[str] = []
+        answer = await house.ask(on_delta=pieces.append, stream=True)
+        assert pieces == ["He", "llo"]
+        assert (answer.ttft_ms, answer.latency_ms, house.row.ttft_ms) == (1000.0, 2000.0, 1000.0)
+
+    async def test_a_plain_request_asks_the_provider_for_no_pieces(self, house: House) -> None:
+        async def answers(call: Call, on_delta: OnDelta | None) -> Completion:
+            assert on_delta is None
+            return DONE
+
+        house.provider.answers = answers
+        assert (await house.ask()).text == "Hello"
+
+
+class TestStored:
+    async def test_the_same_question_is_recalled_at_once(self, house: House, clock: StillClock) -> None:
+        first = await house.ask()
+        ticket = house.gateway.admit(question())
+        clock.now_s += 0.002
+        again = house.gateway.recall(ticket)
+        assert again is not None
+        assert (again.text, again.cost_usd, again.saved_usd) == ("Hello", 0.0, first.cost_usd)
+        assert again.latency_ms == pytest.approx(2.0)
+        assert house.row.latency_ms == house.row.overhead_ms == again.latency_ms
+        assert len(house.provider.calls) == 1
+
+    @pytest.mark.parametrize(
+        ("mode", "recalled"), [("default", True), ("only", True), ("refresh", False), ("off", False)]
+    )
+    async def test_memory_is_asked_where_the_request_allows_it(self, house: House, mode: Any, recalled: bool) -> None:
+        await house.ask()
+        found = house.gateway.recall(house.gateway.admit(question(cache=mode)))
+        assert (found is not None) is recalled
+
+    @pytest.mark.parametrize(
+        ("completion", "kept"),
+        [
+            (DONE, True),
+            (Completion(text="", finish_reason="tool_calls", tool_calls=[{"id": "c"}]), True),
+            (Completion(text="Hel", finish_reason="length"), False),
+            (Completion(text="Hello", finish_reason=None), False),
+            (Completion(text="", finish_reason="stop"), False),
+        ],
+        ids=["whole", "tool calls", "cut off", "no reason", "empty"],
+    )
+    async def test_only_whole_answers_are_kept(self, house: House, completion: Completion, kept: bool) -> None:
+        async def answers(call: Call, on_delta: OnDelta | None) -> Completion:
+            return completion
+
+        house.provider.answers = answers
+        await house.ask()
+        assert (house.gateway.recall(house.gateway.admit(question())) is not None) is kept
+
+    async def test_a_cache_that_is_off_keeps_nothing_and_finds_nothing(
+        self, open_house: Callable[..., Awaitable[House]]
+    ) -> None:
+        house = await open_house()
+        await house.ask("Before")
+        cache = msgspec.structs.replace(house.gateway.settings.cache, enabled=False)
+        house.gateway.settings = msgspec.structs.replace(house.gateway.settings, cache=cache)
+        assert (await house.ask("Before")).cache.result == "bypass"
+        ticket = house.gateway.admit(question("Now"))
+        assert (await house.gateway.ask(ticket)).cache.result == "bypass"
+        assert house.gateway.lookup.recall(ticket.key) is None
+
+    async def test_what_is_wanted_from_the_cache_alone_is_not_asked_for(self, house: House) -> None:
+        error = await house.fails(cache="only")
+        assert isinstance(error, NotInCacheError)
+        assert (house.provider.calls, house.row.outcome, house.row.cost_usd) == ([], "failure", 0.0)
+
+    async def test_refreshing_replaces_what_is_stored(self, house: House) -> None:
+        await house.ask()
+
+        async def other(call: Call, on_delta: OnDelta | None) -> Completion:
+            return msgspec.structs.replace(DONE, text="Anew")
+
+        house.provider.answers = other
+        assert (await house.ask(cache="refresh")).cache.result == "bypass"
+        assert (await house.ask()).text == "Anew"
+
+    async def test_auto_is_stored_under_both_names_and_a_stand_in_under_its_own(self, house: House) -> None:
+        await house.ask("One", model="auto")
+        assert (await house.ask("One", model="auto")).cache.result == "hit_exact"
+        assert (await house.ask("One", model="custom:a")).cache.result == "hit_exact"
+
+        async def answers(call: Call, on_delta: OnDelta | None) -> Completion:
+            if call.deployment.model == "custom:b":
+                raise BadRequestError("no") if call.request.messages[0].content == "bad" else UpstreamError("500")
+            return DONE
+
+        house.provider.answers = answers
+        await house.add("b", fallback=["custom:a"])
+        helped = await house.ask("Two", model="custom:b")
+        assert (helped.model, helped.route.fell_back, house.row.fell_back) == ("custom:a", True, True)
+        assert helped.route.reason.endswith("It failed; custom:a@127.0.0.1:1 answered.")
+        assert house.gateway.recall(house.gateway.admit(question("Two", model="custom:b"))) is None
+        assert house.gateway.recall(house.gateway.admit(question("Two", model="custom:a"))) is not None
+
+    async def test_a_stored_answer_replays_to_who_streams(self, house: House) -> None:
+        await house.ask()
+        pieces: list[str] = []
+        await house.gateway.ask(house.gateway.admit(question(stream=True)), pieces.append)
+        assert pieces == ["Hello"]
+
+    async def test_the_entry_of_a_request_is_remembered_for_a_while(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "ANSWERED_MAX", 3)
+        first = await house.ask("One")
+        again = await house.ask("One")
+        entry = house.gateway.entry_of(first.request_id)
+        assert entry is not None
+        assert house.gateway.entry_of(again.request_id) == entry
+        for text in ("Two", "Three"):
+            await house.ask(text)
+        assert house.gateway.entry_of(first.request_id) is None
+        assert house.gateway.entry_of(again.request_id) == entry
+
+
+class TestFailure:
+    async def test_a_plugin_that_breaks_is_named_with_how_to_disable_it(self, house: House) -> None:
+        async def breaks(call: Call, on_delta: OnDelta | None) -> Completion:
+            raise ZeroDivisionError
+
+        house.provider.answers = breaks
+        error = await house.fails()
+        assert isinstance(error, InternalError)
+        assert "`custom` failed with ZeroDivisionError" in error.message
+        assert "plugins.disabled = ['custom']" in error.tips[0]
+        assert error.request_id == house.row.request_id
+        assert (house.row.outcome, house.row.error_kind) == ("failure", "internal")
+
+    async def test_a_part_of_ours_that_breaks_is_an_internal_error_with_one_row(self, house: House) -> None:
+        house.gateway._prices = None  # type: ignore[assignment]  # broken on purpose
+        error = await house.fails()
+        assert (error.kind, error.request_id) == ("internal", house.row.request_id)
+        assert [row.error_kind for row in house.ledger.rows] == ["internal"]
+
+    async def test_a_lookup_that_breaks_is_an_internal_error_with_one_row(self, house: House) -> None:
+        ticket = house.gateway.admit(question())
+        house.gateway.lookup = None  # type: ignore[assignment]  # broken on purpose
+        with pytest.raises(InternalError):
+            await house.gateway.ask(ticket)
+        assert [row.error_kind for row in house.ledger.rows] == ["internal"]
+
+    async def test_the_row_of_a_failed_call_has_no_answer_and_no_known_cost(
+        self, house: House, clock: StillClock
+    ) -> None:
+        house.moves(clock, 0.5, *(UpstreamError("500", tips=["ask again"]) for _ in range(3)))
+        error = await house.fails()
+        assert error.request_id == house.row.request_id
+        assert (house.row.outcome, house.row.error_kind, house.row.attempts) == ("failure", "upstream", 2)
+        assert (house.row.cost_usd, house.row.usage, house.row.cache) == (None, None, RowCache("miss"))
+        assert house.row.error_tip == "500 ask again"
+
+    async def test_those_who_waited_together_do_not_share_one_error(self, house: House) -> None:
+        go = asyncio.Event()
+
+        async def refuses(call: Call, on_delta: OnDelta | None) -> Completion:
+            await go.wait()
+            raise BadRequestError("no")
+
+        house.provider.answers = refuses
+        both = [asyncio.ensure_future(house.fails()) for _ in range(2)]
+        await until_async(lambda: len(house.provider.calls) == 1)
+        await asyncio.sleep(0.01)
+        go.set()
+        first, second = [await one for one in both]
+        assert first is not second and first.request_id != second.request_id
+        rows = {row.request_id: row for row in house.ledger.rows}
+        assert [rows[str(one.request_id)].outcome for one in (first, second)] == ["failure", "failure"]
+        assert rows[str(first.request_id)].cache == RowCache("miss")
+        assert rows[str(second.request_id)].cache == RowCache("hit_exact", "flight")
+        assert (rows[str(first.request_id)].cost_usd, rows[str(second.request_id)].cost_usd) == (None, 0.0)
+
+
+class TestEnd:
+    @pytest.mark.parametrize(("said", "kind"), [(None, "cancelled"), ("client_gone", "client_gone")])
+    async def test_a_caller_who_leaves_leaves_one_row_that_says_how(
+        self, house: House, said: str | None, kind: str
+    ) -> None:
+        async def hangs(call: Call, on_delta: OnDelta | None) -> Completion:
+            await asyncio.Event().wait()
+            return DONE
+
+        house.provider.answers = hangs
+        asking = asyncio.ensure_future(house.ask())
+        await until_async(lambda: len(house.provider.calls) == 1)
+        asking.cancel(said)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await house.gateway.flights.landed()
+        assert [(row.outcome, row.error_kind) for row in house.ledger.rows] == [("cancelled", kind)]
+
+    async def test_a_drain_waits_for_what_runs_and_refuses_what_comes(self, house: House) -> None:
+        go = asyncio.Event()
+
+        async def waits(call: Call, on_delta: OnDelta | None) -> Completion:
+            await go.wait()
+            return DONE
+
+        house.provider.answers = waits
+        asking = asyncio.ensure_future(house.ask())
+        await until_async(lambda: len(house.provider.calls) == 1)
+        draining = asyncio.ensure_future(house.gateway.drain(60.0))
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        error = await house.fails("More")
+        assert isinstance(error, ShuttingDownError)
+        assert error.tips == [*module.SHUTTING_DOWN_TIPS]
+        assert (house.row.outcome, house.row.error_kind, house.row.cost_usd) == ("refused", "shutting_down", 0.0)
+        go.set()
+        assert (await asking).text == "Hello"
+        await asyncio.wait_for(draining, 20)
+        assert house.row.outcome == "success"
+
+    async def test_what_does_not_end_in_time_is_told_why(self, open_house: Callable[..., Awaitable[House]]) -> None:
+        house = await open_house(real_time=True)
+
+        async def hangs(call: Call, on_delta: OnDelta | None) -> Completion:
+            await asyncio.Event().wait()
+            return DONE
+
+        house.provider.answers = hangs
+        asking = asyncio.ensure_future(house.fails())
+        await until_async(lambda: len(house.provider.calls) == 1)
+        await house.gateway.drain(0.05)
+        assert isinstance(await asking, ShuttingDownError)
+        assert [(row.outcome, row.error_kind) for row in house.ledger.rows] == [("cancelled", "shutting_down")]
+
+    async def test_a_drain_waits_for_calls_that_nobody_waits_for_any_more(self, house: House) -> None:
+        async def leaves_slowly(call: Call, on_delta: OnDelta | None) -> Completion:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.1)
+            return DONE
+
+        house.provider.answers = leaves_slowly
+        asking = asyncio.ensure_future(house.ask())
+        await until_async(lambda: len(house.provider.calls) == 1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert house.ledger.rows == []
+        await house.gateway.drain(5.0)
+        assert [row.outcome for row in house.ledger.rows] == ["cancelled"]
+
+
+class TestMeaning:
+    async def test_a_hit_by_meaning_says_so_and_is_counted(self, open_house: Callable[..., Awaitable[House]]) -> None:
+        meaning = Meaning()
+        house = await open_house(meaning)
+        first = await house.ask("One")
+        stored = house.gateway.lookup.recall(house.gateway.admit(question("One")).key)
+        assert stored is not None
+        meaning.decision = Decision(
+            result="hit", why="reworded", found=Found(stored.entry, "L1"), similarity=0.9, confidence=0.8, group="code"
+        )
+        answer = await house.ask("Uno")
+        assert (answer.text, answer.cache.result, answer.cache.confidence) == (first.text, "hit_semantic", 0.8)
+        assert meaning.hits == ["code"]
+        assert house.row.cache == RowCache("hit_semantic", "L1")
+        assert house.gateway.entry_of(answer.request_id) == stored.entry.key
+
+    async def test_an_exact_hit_is_not_counted_as_one_by_meaning(
+        self, open_house: Callable[..., Awaitable[House]]
+    ) -> None:
+        house = await open_house(Meaning())
+        await house.ask()
+        assert (await house.ask()).cache.result == "hit_exact"
+        assert house.meaning is not None and house.meaning.hits == []
+
+    async def test_an_answer_is_learnt_with_its_vector(self, open_house: Callable[..., Awaitable[House]]) -> None:
+        meaning = Meaning()
+        house = await open_house(meaning)
+        await house.ask("One")
+        await until_async(lambda: meaning.learnt == [b"v"])
+        meaning.vector = b""  # it is not made yet
+        await house.ask("Two")
+        await until_async(lambda: meaning.learnt == [b"v", b"later"])
+        found = house.gateway.lookup.recall(house.gateway.admit(question("Two")).key)
+        assert found is not None and found.entry.vector == b"later"
+
+    async def test_what_is_matched_exactly_only_is_not_learnt(
+        self, open_house: Callable[..., Awaitable[House]]
+    ) -> None:
+        meaning = Meaning()
+        house = await open_house(meaning)
+        meaning.refusal = "it has tools"
+        answer = await house.ask("One")
+        assert (answer.cache.result, answer.cache.why) == ("bypass", "it has tools")
+        meaning.refusal, meaning.decision = None, Decision(result="bypass", why="it is too long")
+        assert (await house.ask("Two")).cache.why == "it is too long"
+        meaning.decision, meaning.learns = Decision(result="miss", why="nothing near"), False
+        await house.ask("Three")
+        await asyncio.sleep(0.05)
+        assert meaning.learnt == []
+        for text in ("One", "Two", "Three"):
+            found = house.gateway.lookup.recall(house.gateway.admit(question(text)).key)
+            assert found is not None and found.entry.vector == b""
+
+    async def test_a_step_that_fails_to_learn_costs_nothing_but_that(
+        self, open_house: Callable[..., Awaitable[House]]
+    ) -> None:
+        meaning = Meaning()
+        meaning.fails = True
+        house = await open_house(meaning)
+        await house.ask()
+        await asyncio.sleep(0.01)
+        assert (await house.ask()).cache.result == "hit_exact"
