@@ -25,6 +25,8 @@ from beastmode.core.clock import Clock
 log = logging.getLogger(__name__)
 
 WATCH_S = 2.0
+SHORTEST_S = 0.02
+MEND_S = 0.5
 RETRY_MAX_S = 300.0
 BUILD_MAX_S = 3600.0
 
@@ -129,6 +131,8 @@ class Keeper:
         """
         with self._guard:
             self._current = None
+            if not self._failures:
+                self._not_before_s = min(self._not_before_s, self._clock.mono_s() + MEND_S)
         self._damage = f"The vector index in {self._folder} was damaged ({what}); it is being built anew."
         log.warning(self._damage)
         self._taker.lose()
@@ -155,7 +159,8 @@ class Keeper:
             self._watch()
             if self._wanted and self._clock.mono_s() >= self._not_before_s:
                 self._build()
-            self._wake.wait(min(WATCH_S, self._pause_s) if self._wanted else WATCH_S)
+            due_s = self._not_before_s - self._clock.mono_s() if self._wanted else WATCH_S
+            self._wake.wait(min(max(due_s, SHORTEST_S), WATCH_S))
 
     def _load_newest(self) -> None:
         found = snapshots(self._folder)
@@ -180,6 +185,7 @@ class Keeper:
     def _build(self) -> None:
         store = self._source()
         if store is None:
+            self._not_before_s = self._clock.mono_s() + min(self._pause_s, MEND_S)
             return
         with self._guard:
             if self._stop:
