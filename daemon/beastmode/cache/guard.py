@@ -35,7 +35,7 @@ _DECISIVE = frozenset(
         "natural_language",
     )
 )
-LIGHT = frozenset(("all", "every", "any", "and"))
+LIGHT = frozenset(("all", "and"))
 """Words that may stand or be missing: the verifier weighs them."""
 
 

@@ -56,6 +56,7 @@ def align(a: Analysis, b: Analysis) -> Alignment:
     first, second = list(a.tokens), list(b.tokens)
     if _folded(a, b):
         first, second = _lower(first), _lower(second)
+    first, second = _without_maker(first, second), _without_maker(second, first)
     first, second = _adjuncts_back(first, second)
     first, second, turned = _turned(first, second)
     matched, gaps = _walk(first, second)
@@ -80,6 +81,13 @@ def _folded(a: Analysis, b: Analysis) -> bool:
 
 def _lower(tokens: list[Token]) -> list[Token]:
     return [token._replace(key=token.key.lower()) for token in tokens]
+
+
+def _without_maker(one: list[Token], other: list[Token]) -> list[Token]:
+    """Drops the first word of `write a function` where the other text just says `a function`."""
+    if len(one) > 2 and other and one[0].key == words.concept("create") and one[1].key == other[0].key:
+        return one[1:]
+    return one
 
 
 def _adjuncts_back(a: list[Token], b: list[Token]) -> tuple[list[Token], list[Token]]:
@@ -231,7 +239,7 @@ def same_family(a: str, b: str) -> bool:
     stem = short.rstrip("e")
     if len(stem) < 4 or not long.startswith(stem[:-1]):
         return False
-    return any(long in (stem + ending, stem[:-1] + ending) for ending in _DERIVED) or long == short + "s"
+    return any(long in (stem + ending, stem[:-1] + ending) for ending in _DERIVED)
 
 
 def _moved(swaps: list[tuple[Token, Token]], only_a: list[Token], only_b: list[Token]) -> tuple[Token, ...]:
