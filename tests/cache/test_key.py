@@ -216,7 +216,7 @@ class TestAnotherRequest:
         assert len({make_key(with_params(x=value)).exact for value in tops}) == len(tops)
 
     def test_whole_numbers_of_any_size_are_told_apart(self) -> None:
-        numbers = [2**53 + 1, 2**53 + 2, 2**64, 2**64 + 1, 10**40, 1e40, -(2**53) - 1]
+        numbers = [2**53 + 1, 2**53 + 2, 2**64, 2**64 + 1, 10**40, 1e40, -(2**53) - 1, -(2**53), -(2.0**53)]
         assert len({make_key(with_params(seed=number)).exact for number in numbers}) == len(numbers)
 
     def test_text_can_not_move_between_fields_unnoticed(self) -> None:

@@ -18,6 +18,7 @@ from beastmode.core.errors import BeastError, InternalError, NotFoundError
 from beastmode.core.segments import frame
 from beastmode.core.types import Row, RowCache, Usage
 from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.rows import RowWriter
 from support.ledger import NOON_S, StillClock, row
 
 
@@ -438,6 +439,24 @@ class TestTheFile:
         assert await ids(ledger) == ["a"]
         assert ledger.problem is None
         ledger.close()
+
+    async def test_a_transaction_that_breaks_off_leaves_no_half_and_is_tried_again(
+        self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write, broken = RowWriter.write, [True]
+
+        def breaks_once(writer: RowWriter, rows: list[Row]) -> None:
+            write(writer, rows)
+            if broken and broken.pop():
+                raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(RowWriter, "write", breaks_once)
+        ledger.record(row("a", tags=["one"]))
+        assert await ledger.written() is False
+        ledger.record(row("b", tags=["one"]))
+        assert await ledger.written() or await ledger.written()
+        assert sorted(await ids(ledger)) == ["a", "b"]
+        assert ledger.problem is None
 
     async def test_a_file_that_another_program_holds_is_waited_for(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

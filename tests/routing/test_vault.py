@@ -324,6 +324,49 @@ async def test_a_keyring_that_is_there_holds_the_key_and_no_file_does(
     await again.remove(A)
 
 
+async def test_unless_told_otherwise_a_usable_keyring_is_used(ring: FakeRing, tmp_path: Path) -> None:
+    vault = Vault(tmp_path, keyring_module=module(ring))
+    await vault.load([])
+    assert await vault.put(A, KEY) == "keyring"
+
+
+async def test_a_key_that_was_just_put_into_the_keyring_can_be_taken_out(
+    open_vault: Callable[..., Vault], ring: FakeRing
+) -> None:
+    vault = open_vault("auto", ring)
+    await vault.load([])
+    new = deployment("custom:a", "https://a.example/v1")  # not yet marked as having one
+    await vault.put(new, KEY)
+    await vault.remove(new)
+    assert ring.held == {}
+
+
+async def test_a_vault_in_a_file_leaves_the_keyring_alone(open_vault: Callable[..., Vault], ring: FakeRing) -> None:
+    touched: list[bool] = []
+    ring.before = lambda: touched.append(True)
+    vault = open_vault("file", ring)
+    await vault.load([A])
+    await vault.put(A, KEY)
+    for _ in range(2):
+        await vault.remove(A)
+    assert touched == []
+
+
+async def test_a_keyring_is_left_alone_for_a_key_that_is_in_the_file_or_was_never_there(
+    open_vault: Callable[..., Vault], ring: FakeRing
+) -> None:
+    in_file = open_vault("file")
+    await in_file.load([])
+    await in_file.put(A, KEY)
+    vault = open_vault("auto", ring)
+    await vault.load([A])
+    touched: list[bool] = []
+    ring.before = lambda: touched.append(True)
+    await vault.remove(A)
+    await vault.remove(deployment("custom:free"))
+    assert touched == []
+
+
 async def test_two_homes_of_one_user_keep_their_keys_apart(ring: FakeRing, tmp_path: Path) -> None:
     homes = [Vault(tmp_path / name, "auto", module(ring)) for name in ("one", "two")]
     for number, vault in enumerate(homes):
