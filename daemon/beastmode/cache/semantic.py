@@ -121,6 +121,7 @@ class Semantic:
         """Decides without a deadline, as `cache.lookup` does."""
         decision = await self._decide(key)
         self._count(decision)
+        self._leave_to_judge(key, decision)
         return decision
 
     async def _decide(self, key: Key) -> Decision:
@@ -174,8 +175,6 @@ class Semantic:
                 threshold=threshold,
                 group=group,
             )
-        if best is not None and best[0] >= threshold - GREY_ZONE and len(self.grey) < GREY_MAX:
-            self.grey.append(Grey(key, best[2]))
         return Decision(
             result="miss",
             why=why_missed(neighbours, threshold),
@@ -346,6 +345,16 @@ class Semantic:
             while len(self._analyses) > REMEMBERED:
                 self._analyses.popitem(last=False)
         return found
+
+    def _leave_to_judge(self, key: Key, decision: Decision) -> None:
+        """Puts the likeliest neighbour aside for the judge, where it was only just not likely enough."""
+        if decision.result != "miss" or decision.confidence is None or decision.threshold is None:
+            return
+        if decision.confidence >= decision.threshold - GREY_ZONE and len(self.grey) < GREY_MAX:
+            likeliest = max(
+                (one for one in decision.neighbours if not one.denied), key=lambda one: one.confidence or 0.0
+            )
+            self.grey.append(Grey(key, likeliest))
 
     def _count(self, decision: Decision) -> None:
         name = {"hit": "hits", "miss": "misses", "bypass": "bypassed"}[decision.result]

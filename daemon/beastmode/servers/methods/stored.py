@@ -19,12 +19,12 @@ class LookupParams(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         prompt: The question.
-        model: Any model id, registered or not.
+        model: Any model id, registered or not; absent: the setting `routing.default_model`.
         scope: Any text; answers of another scope are not seen.
     """
 
     prompt: str
-    model: str = "auto"
+    model: str | None = None
     scope: str = ""
 
 
@@ -34,14 +34,14 @@ class PutParams(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         prompt: The question.
         response: The answer.
-        model: Any model id, registered or not.
+        model: Any model id, registered or not; absent: the setting `routing.default_model`.
         scope: Any text; the answer is seen in this scope only.
         tags: Labels, to invalidate it by.
     """
 
     prompt: str
     response: str
-    model: str = "auto"
+    model: str | None = None
     scope: str = ""
     tags: list[str] = []
 
@@ -102,17 +102,18 @@ class Explanation(msgspec.Struct, kw_only=True):
     neighbours: list[Neighbour] = []
 
 
-def _asked(caller: Caller, params: LookupParams | PutParams) -> tuple[Request, Key]:
+def _asked(services: Services, caller: Caller, params: LookupParams | PutParams) -> tuple[Request, Key]:
     """The plain question that this caller would ask, and its key, which the scope joins."""
     extra = {"scope": params.scope} if params.scope else {}
-    request = Request(model=params.model, messages=[Message("user", params.prompt)], params=extra, user=caller.user)
+    model = params.model or services.settings.routing.default_model
+    request = Request(model=model, messages=[Message("user", params.prompt)], params=extra, user=caller.user)
     return request, make_key(request)
 
 
 @method("cache.lookup")
 async def cache_lookup(services: Services, caller: Caller, params: LookupParams) -> LookupResult:
     """Looks a prompt up, by meaning too and to the end of it, without calling a model; leaves no row in the ledger."""
-    request, key = _asked(caller, params)
+    request, key = _asked(services, caller, params)
     found = await services.lookup.find(key)
     if found is not None:
         return LookupResult(
@@ -152,13 +153,13 @@ async def _decide(services: Services, request: Request, key: Key) -> Decision:
 @method("cache.put")
 async def cache_put(services: Services, caller: Caller, params: PutParams) -> dict[str, Any]:
     """Stores an answer by hand; when it answers, the entry can be found, by vector too, and survives a kill."""
-    request, key = _asked(caller, params)
+    request, key = _asked(services, caller, params)
     entry = Entry(
         key=key.exact,
         scope=key.scope,
         text=key.text,
         completion=Completion(text=params.response, finish_reason="stop"),
-        model=params.model,
+        model=request.model,
         stored_at_s=services.clock.wall_s(),
         tags=params.tags,
     )
@@ -176,7 +177,7 @@ async def cache_put(services: Services, caller: Caller, params: PutParams) -> di
 @method("cache.explain")
 async def cache_explain(services: Services, caller: Caller, params: LookupParams) -> Explanation:
     """Says why a prompt is or is not answered from the cache: scope, neighbours, what differs, who decided."""
-    request, key = _asked(caller, params)
+    request, key = _asked(services, caller, params)
     exact = await services.lookup.find(key)
     if services.semantic is None:
         decision = Decision(result="miss", why="no embedder is installed: beast plugins")

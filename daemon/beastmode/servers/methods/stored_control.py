@@ -182,8 +182,9 @@ def _inward(number: int, shown: dict[str, Any]) -> tuple[Entry, bool]:
         if len(entry.key) != 16 or len(entry.scope) != 16:
             raise ValueError("a key has 16 bytes")
     except (KeyError, TypeError, ValueError) as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise BadInputError(
-            f"Entry {number} is not one that was exported: {error}.", tips=["import what beast cache export wrote"]
+            f"Entry {number} is not one that was exported: {what}.", tips=["import what beast cache export wrote"]
         ) from None
     return entry, shown.get("by_meaning") is True
 
