@@ -104,15 +104,15 @@ def test_an_export_is_imported_into_an_empty_cache(house: Daemon, beast: Beast, 
     file = tmp_path / "answers.ndjson"
     assert beast("cache", "export", str(file), "--json").json["entries"] == 450
     assert beast("cache", "clear", "--yes").code == 0
-    assert beast("cache", "lookup", "What is entry 7?", "-m", "auto").code == 1
+    assert beast("cache", "lookup", "What is entry 7?").code == 1
     lines = file.read_text().splitlines()
     assert len({json.loads(line)["key"] for line in lines}) == 450
     file.write_text("\n".join([*lines[:200], '{"key": "00"}', *lines[200:]]))
     done = beast("cache", "import", str(file))
     assert (done.code, done.out) == (1, f"imported 450 answers from {file}\n")
     assert "line 201 is left out" in done.err
-    assert beast("cache", "lookup", "What is entry 7?", "-m", "auto").out == "größe 7\n"
-    assert beast("cache", "lookup", "What is entry 449?", "-m", "auto").out == "größe 449\n"
+    assert beast("cache", "lookup", "What is entry 7?").out == "größe 7\n"
+    assert beast("cache", "lookup", "What is entry 449?").out == "größe 449\n"
 
 
 def test_an_import_is_found_by_meaning_again(knowing: Daemon, beast: Beast, tmp_path: Path) -> None:
