@@ -16,7 +16,7 @@ _ATOM = re.compile(
     |(?P<url>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>)]+)
     |(?P<mail>\b[\w.+-]+@[\w-]+\.[\w.-]+\b)
     |(?P<named>\b(?i:c\+\+|c\#|f\#|objective-c|and/or)(?![\w+#]))
-    |(?P<number>(?<![\w.$/])[-+]?(?:0[xX][0-9a-fA-F]+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)*)(?![\w]*[/_]|\.\w)
+    |(?P<number>(?<![\w.$/])[-+]?(?:0[xX][0-9a-fA-F]+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)*(?:[eE][-+]?\d+)?)(?![\w]*[/_]|\.\w)
         (?:\s?%|(?P<unit>[a-zA-Z]+\b)|(?!\w)))
     |(?P<path>[^\s"'`,;()?!]*[/\\~*$][^\s"'`,;()?!]*[^\s"'`,;()?!.:]|[/~*$])
     |(?P<flag>(?<![\w-])--?[A-Za-z][\w-]*(?:=\S+)?)
@@ -167,6 +167,8 @@ def _tokens(text: str) -> list[Token]:
         elif token.key not in words.words_of("dropped"):
             found.append(_known(token, tuple(leads)))
             leads.clear()
+    if {"from", "to", "into"} & set(leads):
+        found.append(Token(raw[-1].text, "it", "word", tuple(leads)))
     return _without_doubles(found)
 
 
