@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,18 @@ def test_ctrl_c_stops_the_answer_and_not_the_chat(daemon: FakeDaemon) -> None:
         terminal.insist("\x03", "Ctrl-D leaves")
         assert terminal.end_with("\x04") == 0
     assert "beast chat --session" in terminal.text
+
+
+def test_no_number_of_ctrl_c_ends_the_chat(daemon: FakeDaemon) -> None:
+    with Terminal([*PROGRAM, "chat"], environ(daemon)) as terminal:
+        terminal.see("> ")
+        for number in range(60):
+            terminal.type("\x03")
+            time.sleep(0.0005 * (number % 20))
+        terminal.insist("/help\n", "/exit  leave")
+        terminal.type("/exit\n")
+        assert terminal.end() == 0
+    assert "Traceback" not in terminal.text
 
 
 def test_a_chat_at_a_terminal_shows_what_was_said_before_and_obeys(daemon: FakeDaemon) -> None:

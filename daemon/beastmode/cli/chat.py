@@ -70,15 +70,25 @@ class Conversation:
         if self._asks:
             import readline  # noqa: F401 - gives input() its line editing
         self._greet()
-        while (line := self._read()) is not None:
-            text = line.strip()
+        while self._turn():
+            pass
+        self._screen.note(f"continue with: beast chat --session {self._session}")
+
+    def _turn(self) -> bool:
+        """Reads one line and does what it says; False at the end. No number of Ctrl-C at a keyboard ends it."""
+        try:
+            line = self._read()
+            text = line.strip() if line is not None else "/exit"
             if text in ("/exit", "/quit"):
-                break
+                return False
             if text.startswith("/"):
                 self._obey(text)
             elif text:
                 self._ask(text)
-        self._screen.note(f"continue with: beast chat --session {self._session}")
+        except KeyboardInterrupt:
+            if not self._asks:
+                raise
+        return True
 
     def _greet(self) -> None:
         messages = self._history() if self._continued else []
