@@ -34,6 +34,7 @@ def measured(a: str, b: str, similarity: float = 0.9) -> dict[str, float]:
         "why?",
         "what about this one",
         "rewrite it as you said before",
+        "Is there a bug in this function?",
         "",
         "  \n ",
         "???",
@@ -54,6 +55,8 @@ def test_prompts_that_say_too_little_or_point_elsewhere_are_never_matched(text: 
         "fix this:\n```\nx = [1, 2\n```",
         "Sort a list of tuples by the second element",
         "Find all files in this directory",
+        "Use the last 100 lines of notes as input to wc",
+        "Explain the function map in Python",
     ],
 )
 def test_prompts_that_stand_alone_may_be_matched(text: str) -> None:

@@ -165,6 +165,16 @@ def test_both_orders_agree_on_what_is_without_objection_and_without_difference(a
     assert same(one, other) == same(other, one)
 
 
+@pytest.mark.parametrize(
+    "piece", ["a", "a-", "/", "'", '"', "' ", "a/b", "~.", "-", "1", "1.", "```", "x y ", "$", "[a", "é"]
+)
+def test_no_text_makes_taking_apart_slow(piece: str) -> None:
+    text = (piece * 8192)[:8192]
+    started_s = time.perf_counter()
+    assert veto(text, text) is None
+    assert time.perf_counter() - started_s < 5
+
+
 def test_a_long_prompt_that_is_quite_another_costs_no_long_comparison() -> None:
     a, b = analyse(" ".join(f"alpha{n}x" for n in range(1500))), analyse(" ".join(f"beta{n}y" for n in range(1500)))
     started_s = time.perf_counter()

@@ -52,7 +52,9 @@ _BARE = re.compile(r"(?:\b(?:" + "|".join(_BARE_WORDS.split()) + r")\b|n't|\W)+"
 _POINTING = re.compile(
     r"^\W*(?:(?:please|can\ you|could\ you|now|and|then|but)\W+)*(?:" + "|".join(_CHANGES.split()) + r")\W+(?:up\W+)?"
     r"""(?:it|this|that|these|those|them
-    |the\ (?:above|previous|last|same|code|function|error|bug|file|test|tests|answer))\b(?!\ \w+\ (?:in|from|of)\ )
+    |the\ (?:above|previous)
+    |the\ (?:same|last|code|function|error|bug|file|tests?|answer)(?=\W*$|\W+(?:and|so|please|again|now)\b))\b
+    |\b(?:this|these|that)\ (?:function|code|class|method|file|error|bug|test|script|query|snippet|line|selection)s?\W*$
     |\b(?:as\ (?:above|before)|the\ above|above\ (?:code|function|text|error)
     |previous\ (?:answer|response|message|reply)|you\ (?:just\ )?(?:said|wrote|gave|suggested|mentioned)
     |your\ (?:last|previous)|last\ (?:answer|response|message)|earlier\ (?:answer|code|message)|like\ before)\b""",

@@ -15,6 +15,7 @@ VOCABULARY_FILE = "vocabulary.txt"
 _DENYING = ("un", "in", "im", "ir", "il", "non", "dis", "de", "anti", "mis", "a")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _SLIP_LETTERS = 6
+_LONGEST = 20
 
 
 @cache
@@ -120,7 +121,7 @@ def corrected(word: str) -> str:
     Args:
         word: One word, lower case.
     """
-    if len(word) < _SLIP_LETTERS or not (word.isascii() and word.isalpha()) or _is_known(word):
+    if not _SLIP_LETTERS <= len(word) <= _LONGEST or not (word.isascii() and word.isalpha()) or _is_known(word):
         return word
     found = {near for near in _one_away(word) if len(near) >= _SLIP_LETTERS and near in vocabulary()}
     return max(found) if len({lemma(near) for near in found}) == 1 else word
