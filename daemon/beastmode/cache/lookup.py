@@ -72,6 +72,9 @@ class Disk(Protocol):
     async def page(self, after: bytes, limit: int) -> tuple[list[Entry], bytes | None]:
         """One page of entries in the order of their keys, and where the next one begins."""
 
+    async def wait_stored(self, timeout_s: float = 5.0) -> bool:
+        """Waits until everything said so far is in the store."""
+
 
 class Shared(Protocol):
     """What a tier does that several daemons share; lookups are bounded in time and never fail."""
@@ -90,6 +93,9 @@ class Shared(Protocol):
 
     def stats(self) -> Any:
         """Counts hits and misses, and what went wrong."""
+
+    async def settle(self, timeout_s: float = 5.0) -> bool:
+        """Waits until everything said so far was done; False where it was not in time."""
 
 
 class Lookup:
@@ -179,6 +185,16 @@ class Lookup:
         for tier in (self.memory, self.disk, self.shared):
             if tier is not None:
                 tier.remove(listed)
+
+    async def settle(self) -> bool:
+        """Waits until what was stored and forgotten so far is so on disk and in the shared tier.
+
+        Returns:
+            False where one of them is away or failing.
+        """
+        on_disk = await self.disk.wait_stored() if self.disk is not None else True
+        shared = await self.shared.settle() if self.shared is not None else True
+        return on_disk and shared
 
     def clear(self) -> None:
         """Forgets every answer of every tier."""

@@ -133,7 +133,10 @@ async def cache_import(services: Services, caller: Caller, params: ImportParams)
 
 @method("forget")
 async def forget(services: Services, caller: Caller, params: ForgetParams) -> dict[str, Any]:
-    """Forgets prompts, answers, vectors and sessions, in every tier: of a workspace, since a time, or all of them."""
+    """Forgets prompts, answers, vectors and sessions, in every tier: of a workspace, since a time, or all of them.
+
+    `everywhere` is false where the disk or a shared tier was away; what it still holds ends by its age.
+    """
     if [params.workspace is not None, params.since is not None, params.all].count(True) != 1:
         raise BadInputError(
             "`forget` takes one of `workspace`, `since` and `all`.", tips=["beast forget --since 2026-11-20T09:00:00Z"]
@@ -146,16 +149,18 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         return since_s is None or entry.stored_at_s >= since_s
 
     keys = await _matching(services, matches)
+    everywhere = not params.dry_run
     sessions = [] if params.workspace is not None else await services.sessions.between(since_s or 0.0)
     if not params.dry_run:
         await services.forget_entries(keys)
-        if services.semantic is not None:
-            services.semantic.purge()
         if params.all:
             await cache_clear(services, caller, Nothing())
         for name in sessions:
             await services.sessions.remove(name)
-    return {"entries": len(keys), "sessions": len(sessions), "dry_run": params.dry_run}
+        everywhere = await services.lookup.settle()
+        if services.semantic is not None:
+            services.semantic.purge()
+    return {"entries": len(keys), "sessions": len(sessions), "everywhere": everywhere, "dry_run": params.dry_run}
 
 
 async def _matching(services: Services, matches: Callable[[Entry], bool]) -> list[bytes]:
