@@ -22,16 +22,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parent))  # behind the standard library: this folder has a `socket.py`
-
-from semcache_kinds import base_texts, drawn_pairs, listed_pairs, read
-from semcache_picture import picture
-from semcache_vectors import Vectors
-from train_verifier import FLOOR, ROOT, SERVED, Sizes, bound, fit, measure
+sys.path.append(str(Path(__file__).parents[1]))  # so that `bench` is found, however this file is run
 
 from beastmode.cache.features import NAMES, features
 from beastmode.cache.guard import Analysis, align, analyse, veto_aligned
 from beastmode.cache.verifier import Model, Verifier
+from bench.semcache_kinds import base_texts, drawn_pairs, listed_pairs, read
+from bench.semcache_picture import picture
+from bench.semcache_vectors import Vectors
+from bench.train_verifier import FLOOR, ROOT, SERVED, Sizes, bound, fit, measure
 
 NEIGHBOURS = 8
 Request = tuple[str, str]

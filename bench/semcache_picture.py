@@ -42,7 +42,7 @@ def _x(left: int, share: float) -> float:
 
 def _panel(left: int, stream: str, table: dict[str, dict[str, Any]]) -> list[str]:
     most = max(row["possible"] for row in table.values())
-    scale = max(0.1, 1.15 * max(most, *(row["hit_rate"] for row in table.values())))
+    scale: float = max(0.1, 1.15 * max(most, *(row["hit_rate"] for row in table.values())))
 
     def y(rate: float) -> float:
         return TOP + HEIGHT * (1 - rate / scale)

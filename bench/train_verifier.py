@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).parent))  # behind the standard library: this folder has a `socket.py`
-
-from semcache_kinds import Pair, base_texts, drawn_pairs, listed_pairs, read
-from semcache_vectors import Vectors
+sys.path.append(str(Path(__file__).parents[1]))  # so that `bench` is found, however this file is run
 
 from beastmode.cache.features import NAMES, far_words, features
 from beastmode.cache.guard import Analysis, align, analyse, veto_aligned
 from beastmode.cache.verifier import DATA_FILE
+from bench.semcache_kinds import Pair, base_texts, drawn_pairs, listed_pairs, read
+from bench.semcache_vectors import Vectors
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOOR = 0.75
@@ -213,7 +212,7 @@ def main() -> None:
     )
     wrong = sum(not row.pair.label for row, c in zip(asked, confident, strict=True) if c >= SERVED)
     served = int((confident >= SERVED).sum())
-    data = {
+    data: dict[str, Any] = {
         "embedder": "minilm-l6-v2-int8",
         "trained": datetime.date.today().isoformat(),
         "command": "python -P bench/train_verifier.py" + (" --pieces" if options.pieces else ""),

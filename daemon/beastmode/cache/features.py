@@ -171,7 +171,8 @@ def _in_context(text: str, embedding: Embedding) -> Any:
 
 
 def _cosine(one: Any, other: Any) -> float:
-    return float(one @ other) / max(1e-9, float(one @ one) ** 0.5 * float(other @ other) ** 0.5)
+    lengths: float = float(one @ one) ** 0.5 * float(other @ other) ** 0.5
+    return float(one @ other) / max(1e-9, lengths)
 
 
 def _decisive(a: Token, b: Token) -> bool:
