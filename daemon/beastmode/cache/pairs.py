@@ -14,7 +14,7 @@ import msgspec
 
 SERVED_MAX = 10_000
 MIN_WRONG = 1
-STRICTER = (0.0, 0.03, 0.045)
+STRICTER = (0.0, 0.03, 0.049, 1.0)
 
 Said = Literal["served", "denied", "approved", "right", "wrong"]
 
@@ -107,7 +107,7 @@ class Pairs:
         """What is added to the threshold in a group; 1 or more means: exact only.
 
         Nothing is concluded from silence: a group is served more carefully once a hit was wrong and the bound passes
-        the target, in two steps, and by exact matches only while the bound stays above ten times the target.
+        the target, and by exact matches only after the third one.
         """
         tally = self._groups.get(group)
         if tally is None or tally.wrong < MIN_WRONG:
@@ -115,8 +115,6 @@ class Pairs:
         bound = wilson_upper(tally.wrong, tally.served)
         if bound <= self.target:
             return 0.0
-        if bound > 10 * self.target and tally.wrong > len(STRICTER):
-            return 1.0
         return STRICTER[min(tally.wrong, len(STRICTER) - 1)]
 
     def served(self, request_id: str, query: bytes, entry: bytes, group: str) -> None:

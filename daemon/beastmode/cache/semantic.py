@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from beastmode.cache.decision import Decision, Grey, Neighbour, Sample
-from beastmode.cache.features import NAMES, eligible
+from beastmode.cache.features import eligible
 from beastmode.cache.guard import Analysis, align, analyse, difference, veto_aligned
 from beastmode.cache.index_rows import Match
 from beastmode.cache.key import Key
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 NEIGHBOURS = 8
 REMEMBERED = 2048
-GREY_ZONE = 0.25
+GREY_SIMILARITY = 0.85
 GREY_MAX = 256
 CHECK_S = 0.1
 IN_THE_MAKING = "being made ready"
@@ -69,7 +69,6 @@ class Semantic:
         self.pairs = pairs
         self.settings = settings
         self._verifier = verifier
-        self._compares_words = dict(zip(NAMES, verifier.model.weights, strict=True)).get("far_words", 0.0) != 0
         self._fetch = fetch
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "semantic")
@@ -137,7 +136,7 @@ class Semantic:
         candidates = [(await self._fetch(near_key), near_key, similarity) for near_key, similarity in near]
         gone = [near_key for found, near_key, _ in candidates if found is None]
         present = [(found, similarity) for found, _, similarity in candidates if found is not None]
-        return await self._run(lambda: self._judge(key, embedding, present, gone))
+        return await self._run(lambda: self._judge(key, present, gone))
 
     def _search(self, key: Key) -> tuple[Embedding | None, list[Match], str]:
         why_not = eligible(key.text)
@@ -150,7 +149,7 @@ class Semantic:
         near = self.index.nearest(key.scope, embedding.vector, NEIGHBOURS + 1, self.settings.floor)
         return embedding, [one for one in near if one[0] != key.exact][:NEIGHBOURS], ""
 
-    def _judge(self, key: Key, embedding: Embedding, present: list[tuple[Found, float]], gone: list[bytes]) -> Decision:
+    def _judge(self, key: Key, present: list[tuple[Found, float]], gone: list[bytes]) -> Decision:
         """Guards, then verifier, for each neighbour; the most likely one is served if it is likely enough."""
         if gone:
             self.index.remove(gone)
@@ -160,7 +159,7 @@ class Semantic:
         best: tuple[float, Found, Neighbour] | None = None
         neighbours = []
         for found, similarity in present:
-            one = self._compare(key, asked, embedding, found.entry, similarity, threshold)
+            one = self._compare(key, asked, found.entry, similarity)
             neighbours.append(one)
             if one.confidence is not None and not one.denied and (best is None or one.confidence > best[0]):
                 best = (one.confidence, found, one)
@@ -185,9 +184,7 @@ class Semantic:
             group=group,
         )
 
-    def _compare(
-        self, key: Key, asked: Analysis, embedding: Embedding, entry: Entry, similarity: float, threshold: float
-    ) -> Neighbour:
+    def _compare(self, key: Key, asked: Analysis, entry: Entry, similarity: float) -> Neighbour:
         stored = self._analyse(entry.text)
         one = Neighbour(entry=entry.key.hex(), text=entry.text, similarity=similarity)
         one.denied = self.pairs.is_denied(key.exact, entry.key)
@@ -195,10 +192,6 @@ class Semantic:
         one.veto = veto_aligned(asked, stored, alignment)
         if one.veto is None:
             one.confidence = self._verifier.confidence(asked, stored, similarity, alignment=alignment)
-            if self._compares_words and one.confidence >= threshold:
-                # Only what would be served is worth the milliseconds that a comparison word by word takes.
-                other = self.embedder.embed(entry.text)
-                one.confidence = self._verifier.confidence(asked, stored, similarity, embedding, other, alignment)
         return one
 
     def served(self, request: Request, key: Key, entry: Entry, group: str) -> None:
@@ -347,14 +340,13 @@ class Semantic:
         return found
 
     def _leave_to_judge(self, key: Key, decision: Decision) -> None:
-        """Puts the likeliest neighbour aside for the judge, where it was only just not likely enough."""
-        if decision.result != "miss" or decision.confidence is None or decision.threshold is None:
+        """Puts the nearest neighbour that no guard objects to aside for the judge, where it is near enough to be it."""
+        doubtful = [one for one in decision.neighbours if one.veto is None and not one.denied]
+        if decision.result != "miss" or not doubtful or len(self.grey) >= GREY_MAX:
             return
-        if decision.confidence >= decision.threshold - GREY_ZONE and len(self.grey) < GREY_MAX:
-            likeliest = max(
-                (one for one in decision.neighbours if not one.denied), key=lambda one: one.confidence or 0.0
-            )
-            self.grey.append(Grey(key, likeliest))
+        nearest = max(doubtful, key=lambda one: one.similarity)
+        if nearest.similarity >= GREY_SIMILARITY:
+            self.grey.append(Grey(key, nearest))
 
     def _count(self, decision: Decision) -> None:
         name = {"hit": "hits", "miss": "misses", "bypass": "bypassed"}[decision.result]
