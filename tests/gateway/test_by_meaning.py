@@ -221,6 +221,21 @@ def test_shadow_mode_counts_and_serves_nothing(weights: Path, upstream: Provider
         assert daemon.call("cache.stats")["semantic"]["would_hit"] == 1
 
 
+def test_a_near_pair_goes_to_the_judge_that_was_named_and_its_call_is_in_the_ledger(
+    weights: Path, upstream: ProviderServer
+) -> None:
+    with Daemon(settings(weights, "cache.judge_model = 'custom:ok'")) as daemon:
+        daemon.add("custom:ok", f"{upstream.url}/v1", upstream_model="ok")
+        daemon.call("cache.put", {"prompt": ASCENDING, "response": "a", "model": "m"})
+        near = "please write a function in Python to sort a list ascending"
+        assert not daemon.call("cache.lookup", {"prompt": near, "model": "m"})["hit"]
+        until(lambda: daemon.rows(origin="judge") != [])
+        (row,) = daemon.rows(origin="judge")
+        assert (row["model"], row["outcome"], row["client"]) == ("custom:ok", "success", "daemon")
+        assert daemon.rows() == []  # lists are about persons
+        assert daemon.call("cache.stats")["semantic"]["pairs"]["approved"] == 0  # it did not say yes
+
+
 def test_switched_off_it_says_so(weights: Path) -> None:
     with Daemon(settings(weights, "cache.semantic = 'off'")) as daemon:
         daemon.call("cache.put", {"prompt": ASCENDING, "response": "a", "model": "m"})
