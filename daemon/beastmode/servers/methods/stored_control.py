@@ -149,18 +149,18 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         return since_s is None or entry.stored_at_s >= since_s
 
     keys = await _matching(services, matches)
-    everywhere = not params.dry_run
     sessions = [] if params.workspace is not None else await services.sessions.between(since_s or 0.0)
+    gone: dict[str, Any] = {"entries": len(keys), "sessions": len(sessions), "dry_run": params.dry_run}
     if not params.dry_run:
         await services.forget_entries(keys)
         if params.all:
             await cache_clear(services, caller, Nothing())
         for name in sessions:
             await services.sessions.remove(name)
-        everywhere = await services.lookup.settle()
+        gone["everywhere"] = await services.lookup.settle()
         if services.semantic is not None:
             services.semantic.purge()
-    return {"entries": len(keys), "sessions": len(sessions), "everywhere": everywhere, "dry_run": params.dry_run}
+    return gone
 
 
 async def _matching(services: Services, matches: Callable[[Entry], bool]) -> list[bytes]:
