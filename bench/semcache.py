@@ -1,6 +1,6 @@
 """The semantic cache against others, on streams: hit rate, wrong hits and their bound, cost of steps, unseen kinds.
 
-Run `python -P bench/semcache.py [--data FOLDER] [--vectors FILE] [--out FOLDER]`. It replays the development stream, a
+Run `python -P bench/semcache.py [--data FOLDER] [--vectors FILE] [--json FILE]`. It replays the development stream, a
 Zipf 0.5 stream and one without any exact repeat (half of it near-duplicates that want another answer), storing each
 text's cluster as its answer. A hit whose answer is another cluster is wrong. Writes `semcache.json` and `semcache.svg`.
 
@@ -261,7 +261,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data/semcache")
     parser.add_argument("--vectors", type=Path, default=None, help="keep vectors in this .npz between runs")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench/results")
+    parser.add_argument(
+        "--json", type=Path, default=ROOT / "bench/results/semcache.json", help="the picture lies beside"
+    )
     parser.add_argument("--length", type=int, default=6000, help="requests in a drawn stream")
     parser.add_argument("--kinds", type=int, default=150, help="pairs of each drawn kind; 0 leaves them out")
     options = parser.parse_args()
@@ -289,10 +291,10 @@ def main() -> None:
         print(f"\nserved of kinds the verifier was not trained on:\n{'':30}{'pairs':>6}{'guards on':>11}{'off':>9}")
         for kind, row in result["unseen_kinds"].items():
             print(f"  {kind:28}{row['pairs']:6}{row['guards_on']:11.4f}{row['guards_off']:9.4f}")
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "semcache.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (options.out / "semcache.svg").write_text(picture(result["streams"]), encoding="utf-8")
-    print(f"\nwritten: {options.out}/semcache.json and semcache.svg")
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    options.json.with_suffix(".svg").write_text(picture(result["streams"]), encoding="utf-8")
+    print(f"\nwritten: {options.json} and {options.json.with_suffix('.svg').name}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ NEIGHBOURS = 8
 REMEMBERED = 2048
 GREY_SIMILARITY = 0.85
 GREY_MAX = 256
-CHECK_S = 0.1
+CHECK_S = 1.0
 IN_THE_MAKING = "being made ready"
 
 Fetch = Callable[[bytes], Awaitable[Found | None]]
@@ -311,15 +311,13 @@ class Semantic:
         """Why nothing is matched by meaning now; asks the embedder again in its thread, and waits for no answer."""
         if self.settings.semantic == "off":
             return "semantic matching is switched off"
-        if self._unready is not None and (self._checking is None or self._checking.done()):
+        if self._unready is not None and self._clock.mono_s() - self._checked_s >= CHECK_S:
+            self._checked_s = self._clock.mono_s()
             self._checking = asyncio.ensure_future(self._refresh())
         return self._unready
 
     async def _refresh(self) -> None:
-        if self._clock.mono_s() - self._checked_s < CHECK_S:
-            return
         self._unready = await self._run(self.embedder.ready)
-        self._checked_s = self._clock.mono_s()
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
