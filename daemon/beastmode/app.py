@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from beastmode import __version__
+from beastmode.background.judging import PAUSE_S as JUDGING_PAUSE_S
 from beastmode.background.judging import Judging
+from beastmode.background.periodic import Periodic
+from beastmode.background.retention import PAUSE_S as RETENTION_PAUSE_S
 from beastmode.background.retention import Retention
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
@@ -211,13 +214,13 @@ class House:
         return semantic
 
     async def _start_background(self, stack: contextlib.AsyncExitStack) -> None:
-        if self.semantic is not None:
-            judging = Judging(self.gateway, self.semantic, self.clock)
-            judging.start()
-            stack.push_async_callback(judging.close)
         retention = Retention(lambda: self.loaded.settings.retention, self.ledger, self.sessions, self.clock)
-        retention.start()
-        stack.push_async_callback(retention.close)
+        work = [Periodic(retention.sweep, RETENTION_PAUSE_S, self.clock)]
+        if self.semantic is not None:
+            work.append(Periodic(Judging(self.gateway, self.semantic).turn, JUDGING_PAUSE_S, self.clock))
+        for one in work:
+            one.start()
+            stack.push_async_callback(one.close)
 
     def _make_gateway(self) -> Gateway:
         return Gateway(

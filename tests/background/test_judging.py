@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from beastmode.background.judging import Judging
+from beastmode.background.periodic import Periodic
 from beastmode.cache.decision import Grey, Neighbour, Sample
 from beastmode.cache.key import make_key
 from beastmode.cache.pairs import Pairs
@@ -18,13 +19,6 @@ from beastmode.core.config import CacheSettings, Settings
 from beastmode.core.errors import UpstreamError
 from beastmode.core.types import Completion, Entry, Message, Request
 from support.waiting import until_async
-
-
-class Quick(Clock):
-    """A clock whose pauses are short."""
-
-    async def sleep(self, seconds: float) -> None:
-        await super().sleep(seconds / 100)
 
 
 class Upstream:
@@ -64,10 +58,10 @@ def semantic(tmp_path: Path) -> Any:
 
 
 async def judged(upstream: Upstream, semantic: Any, done: Callable[[], bool]) -> None:
-    judging = Judging(cast(Any, upstream), semantic, Quick())
-    judging.start()
+    work = Periodic(Judging(cast(Any, upstream), semantic).turn, 0.001, Clock())
+    work.start()
     await until_async(done)
-    await judging.close()
+    await work.close()
     await semantic.pairs.close()
 
 
@@ -114,13 +108,13 @@ async def test_a_person_s_request_goes_first(semantic: Any) -> None:
     upstream = Upstream(lambda request: "YES")
     upstream.flights.append("a call of a person")
     semantic.grey.append(GREY)
-    judging = Judging(cast(Any, upstream), semantic, Quick())
-    judging.start()
-    await Clock().sleep(0.1)
+    judging = Judging(cast(Any, upstream), semantic)
+    await judging.turn()
     assert upstream.asked == []
     upstream.flights.clear()
-    await until_async(lambda: len(upstream.asked) == 1)
-    await judging.close()
+    await judging.turn()
+    assert len(upstream.asked) == 1
+    await semantic.pairs.close()
 
 
 async def test_a_judge_that_fails_does_not_end_the_judging(semantic: Any) -> None:

@@ -48,23 +48,3 @@ async def test_what_is_older_than_wanted_goes(
     assert (len(await ledger.list()), len(await sessions.all())) == left
     assert {"new"} <= {row["request_id"] for row in await ledger.list()}
     ledger.close()
-
-
-async def test_it_looks_every_hour_and_a_failure_does_not_end_it(tmp_path: Path) -> None:
-    looked: list[float] = []
-
-    class Quick(Clock):
-        async def sleep(self, seconds: float) -> None:
-            looked.append(seconds)
-            await super().sleep(0.001)
-
-    def fail() -> RetentionSettings:
-        raise OSError("no disk")
-
-    clock = Quick()
-    retention = Retention(fail, Ledger(tmp_path, clock), Sessions(tmp_path, clock), clock)
-    retention.start()
-    while len(looked) < 3:
-        await clock.sleep(0)
-    await retention.close()
-    assert 3600.0 in looked

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
 from beastmode.accounts import Ticket
 from beastmode.cache.decision import Grey, Sample
-from beastmode.core.clock import Clock
 from beastmode.core.errors import BeastError
 from beastmode.core.types import Message, Origin, Request
 from beastmode.gateway import Gateway
@@ -46,36 +44,21 @@ class Judging:
     Args:
         gateway: Asks the judge, whose calls have rows and costs like any other.
         semantic: Leaves pairs and samples.
-        clock: Time.
     """
 
-    def __init__(self, gateway: Gateway, semantic: Semantic, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, semantic: Semantic) -> None:
         self._gateway = gateway
         self._semantic = semantic
-        self._clock = clock
         self._judged: set[tuple[bytes, str]] = set()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begins."""
-        self._task = asyncio.ensure_future(self._run())
-
-    async def close(self) -> None:
-        """Ends; what was not judged is forgotten."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            await self._clock.sleep(PAUSE_S)
-            if not self._gateway.settings.cache.judge_model:
-                self._semantic.grey.clear()
-                self._semantic.samples.clear()
-            elif not len(self._gateway.flights):
-                with contextlib.suppress(BeastError):  # it has its row; the pair comes again when it is asked again
-                    await self._next()
+    async def turn(self) -> None:
+        """Settles one pair or one sample, if nobody waits; forgets all of them where no judge is named."""
+        if not self._gateway.settings.cache.judge_model:
+            self._semantic.grey.clear()
+            self._semantic.samples.clear()
+        elif not len(self._gateway.flights):
+            with contextlib.suppress(BeastError):  # it has its row; the pair comes again when it is asked again
+                await self._next()
 
     async def _next(self) -> None:
         if self._semantic.samples:

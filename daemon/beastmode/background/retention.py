@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 
 from beastmode.core.clock import Clock
@@ -13,9 +11,7 @@ from beastmode.core.errors import BeastError
 from beastmode.metrics.ledger import Ledger
 from beastmode.sessions import Sessions
 
-log = logging.getLogger(__name__)
-
-PERIOD_S = 3600.0
+PAUSE_S = 3600.0
 DAY_S = 86400.0
 
 
@@ -36,26 +32,6 @@ class Retention:
         self._ledger = ledger
         self._sessions = sessions
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begins."""
-        self._task = asyncio.ensure_future(self._run())
-
-    async def close(self) -> None:
-        """Ends."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _run(self) -> None:
-        while True:
-            await self._clock.sleep(PERIOD_S)
-            try:
-                await self.sweep()
-            except Exception:
-                log.warning("old history could not be deleted", exc_info=True)
 
     async def sweep(self) -> tuple[int, int]:
         """Deletes what is too old.
