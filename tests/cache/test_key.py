@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.cache.key import TRANSPORT_FIELDS, make_key, why_uncacheable
+from beastmode.cache.key import TRANSPORT_FIELDS, make_key
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Digest, Message, Request
 
@@ -370,13 +370,6 @@ def test_too_deep_a_request_is_refused_with_a_tip() -> None:
     with pytest.raises(BadInputError) as raised:
         make_key(with_params(x=deep))
     assert raised.value.tips
-
-
-def test_only_a_request_that_switched_the_cache_off_is_uncacheable() -> None:
-    assert why_uncacheable(ask("a")) is None
-    assert why_uncacheable(ask("a", cache="only")) is None
-    assert why_uncacheable(ask("a", cache="refresh")) is None
-    assert "off" in (why_uncacheable(ask("a", cache="off")) or "")
 
 
 def canonical(value: Any) -> Any:

@@ -145,13 +145,6 @@ async def test_a_removed_model_leaves_the_fallback_lists_too(registry: Registry,
         await registry.remove("custom:b")
 
 
-async def test_the_registry_notes_whether_there_is_a_key(registry: Registry, clock: StillClock) -> None:
-    await registry.add(deployment("custom:a"))
-    await registry.add(deployment("custom:a", "http://127.0.0.1:2/v1"), another=True)
-    await registry.mark_key("custom:a@127.0.0.1:2", True)
-    assert [one.has_key for one in (await reloaded(registry, clock)).get("custom:a").deployments] == [False, True]
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -211,12 +204,10 @@ async def test_a_change_that_can_not_be_written_does_not_happen(
     for change in (
         registry.add(deployment("custom:b")),
         registry.remove("custom:a"),
-        registry.mark_key("custom:a@127.0.0.1:1", True),
     ):
         with pytest.raises(AccessError):
             await change
     assert [model.id for model in registry.list()] == ["custom:a"]
-    assert not registry.get("custom:a").deployments[0].has_key
 
 
 async def test_changes_at_once_are_all_kept(registry: Registry, clock: StillClock) -> None:

@@ -83,13 +83,6 @@ def make_key(request: Request, model: str | None = None) -> Key:
     return Key(_exact(scope, text), scope, text)
 
 
-def why_uncacheable(request: Request) -> str | None:
-    """Says in one sentence why no stored answer may serve a request; None where one may."""
-    if request.cache == "off":
-        return "the request switched the cache off"
-    return None
-
-
 def _exact(scope: bytes, text: str) -> bytes:
     try:
         data = text.encode()

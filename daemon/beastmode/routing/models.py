@@ -264,25 +264,6 @@ class Registry:
         note = f"{id} was a fallback of {', '.join(used)}; it no longer is." if used else ""
         return Removed(model=gone, note=note)
 
-    async def mark_key(self, deployment_id: str, has_key: bool) -> None:
-        """Notes that the vault has, or has no longer, a key for a deployment.
-
-        Args:
-            deployment_id: Its id.
-            has_key: Whether it has one now.
-        """
-
-        def mark(one: Deployment) -> Deployment:
-            return msgspec.structs.replace(one, has_key=has_key) if one.id == deployment_id else one
-
-        async with self._lock:
-            await self._commit(
-                {
-                    model.id: msgspec.structs.replace(model, deployments=[mark(one) for one in model.deployments])
-                    for model in self._models.values()
-                }
-            )
-
     async def _commit(self, models: dict[str, Model]) -> None:
         """Writes, then shows; a caller that is cancelled meanwhile leaves disk and memory the same."""
         content = msgspec.json.format(msgspec.json.encode(_File(schema=SCHEMA, models=[*models.values()])), indent=1)
