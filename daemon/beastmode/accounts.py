@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from beastmode.cache.decision import Decision
+from beastmode.cache.flight import Flight
 from beastmode.cache.key import Key
 from beastmode.cache.lookup import Found
 from beastmode.core.clock import Clock
-from beastmode.core.errors import BeastError
-from beastmode.core.plugins import OnDelta
+from beastmode.core.deltas import Begun, Delta, OnDelta
+from beastmode.core.errors import BeastError, BudgetError
 from beastmode.core.types import (
     Answer,
     CacheInfo,
@@ -26,7 +27,9 @@ from beastmode.core.types import (
 from beastmode.routing.fallback import Served
 from beastmode.routing.selector import Ranked
 
-UNCHARGED_KINDS = frozenset({"connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"})
+UNCHARGED_KINDS = frozenset(
+    {"budget", "connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"}
+)
 
 
 class Ticket:
@@ -44,15 +47,19 @@ class Ticket:
         gone: The kind of its end, where the caller left before the answer came.
         exact_only: Why no other wording was looked for; None where it was.
         decision: What the semantic step found.
+        completion: The answer, once it is there.
+        flight: The upstream call that it waits for, its own or another's.
     """
 
     __slots__ = (
         "at_s",
         "attempts",
+        "completion",
         "decision",
         "deployment",
         "exact_only",
         "first_delta_s",
+        "flight",
         "follows",
         "gone",
         "key",
@@ -76,6 +83,8 @@ class Ticket:
         self.gone: str | None = None
         self.exact_only: str | None = None
         self.decision: Decision | None = None
+        self.completion: Completion | None = None
+        self.flight: Flight[Settled] | None = None
 
 
 class Settled(msgspec.Struct, kw_only=True):
@@ -89,22 +98,43 @@ class Settled(msgspec.Struct, kw_only=True):
 
 
 def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
-    """Notes when this caller's own first text came.
+    """Notes when the first piece of the answer reached this caller.
 
     Args:
         ticket: The request.
-        on_delta: Where the caller wants its text; None: nowhere.
+        on_delta: Where the caller wants it; None: nowhere.
         clock: Time.
     """
     if on_delta is None:
         return None
 
-    def noting(piece: str) -> None:
-        if ticket.first_delta_s is None:
+    def noting(delta: Delta) -> None:
+        if ticket.first_delta_s is None and type(delta) is not Begun:
             ticket.first_delta_s = clock.mono_s()
-        on_delta(piece)
+        on_delta(delta)
 
     return noting
+
+
+def require_within(most_usd: float, bound_usd: float | None, deployment: Deployment) -> None:
+    """Refuses a call that may cost more than its caller allows.
+
+    Args:
+        most_usd: What the caller allows.
+        bound_usd: The most that the call can cost; None: nobody knows.
+        deployment: What would be called.
+
+    Raises:
+        BudgetError: It may cost more, or nobody knows.
+    """
+    if bound_usd is not None and bound_usd <= most_usd:
+        return
+    may = "has no known price or bound" if bound_usd is None else f"may cost up to ${bound_usd:.6f}"
+    raise BudgetError(
+        f"{deployment.model} {may}; the request allows ${most_usd:.6f}.",
+        tips=["allow more (x-beast-max-cost-usd), set a lower max_tokens, or ask a cheaper model"],
+        model=deployment.model,
+    )
 
 
 def route_of(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:
@@ -129,12 +159,14 @@ def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> En
         settled: The call.
         now_s: Wall clock.
     """
-    request = ticket.request
+    request, completion = ticket.request, settled.completion
+    if completion.reply is not None and request.kind != "embedding":
+        completion = msgspec.structs.replace(completion, reply=None)
     return Entry(
         key=key.exact,
         scope=key.scope,
         text=key.text,
-        completion=settled.completion,
+        completion=completion,
         model=settled.deployment.model,
         provider=settled.deployment.provider,
         cost_usd=settled.cost_usd,

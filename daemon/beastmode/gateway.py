@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from beastmode.accounts import (
     hit_answer,
     hit_row,
     missed,
+    require_within,
     route_of,
     stored_entry,
     timed,
@@ -24,19 +24,27 @@ from beastmode.accounts import (
     told_row,
 )
 from beastmode.cache.flight import Flight, Flights
+from beastmode.cache.keeper import Keeper, storable
 from beastmode.cache.key import make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.config import Settings
-from beastmode.core.errors import BeastError, CancelledError, InternalError, NotInCacheError, ShuttingDownError
-from beastmode.core.plugins import Call, OnDelta, Provider
+from beastmode.core.deltas import OnDelta, pieces_of
+from beastmode.core.errors import (
+    BeastError,
+    BudgetError,
+    CancelledError,
+    InternalError,
+    NotInCacheError,
+    ShuttingDownError,
+)
+from beastmode.core.plugins import Call, Provider
 from beastmode.core.types import (
     Answer,
     CacheInfo,
     Completion,
     Deployment,
-    Entry,
     Outcome,
     Request,
     Row,
@@ -55,8 +63,6 @@ if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
 
 log = logging.getLogger(__name__)
 
-STORABLE_FINISHES = frozenset({"stop", "tool_calls"})
-ANSWERED_MAX = 20_000
 SHUTTING_DOWN_TIPS = ("the daemon is stopping: beast start, then ask again",)
 
 
@@ -94,8 +100,7 @@ class Gateway:
         self._clock = clock
         self.lookup = lookup
         self.semantic = semantic
-        self._learning: set[asyncio.Task[None]] = set()
-        self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self.keeper = Keeper(lookup, semantic)
         self._registry = registry
         self._breakers = breakers
         self._slots = Slots()
@@ -153,6 +158,8 @@ class Gateway:
             raise
         except ShuttingDownError as error:
             raise self._failed(ticket, error, "cancelled") from error
+        except BudgetError as error:
+            raise self._failed(ticket, error, "refused") from error
         except BeastError as error:
             raise self._failed(ticket, error, "failure") from error
         except Exception as error:
@@ -207,8 +214,9 @@ class Gateway:
     def replay(self, ticket: Ticket, found: Found, on_delta: OnDelta | None) -> Answer:
         """Answers from what is stored, as a stream where one was asked for."""
         answer = self._hit(ticket, found)
-        if on_delta is not None and answer.text:
-            on_delta(answer.text)
+        if on_delta is not None:
+            for piece in pieces_of(found.entry.completion):
+                on_delta(piece)
         return answer
 
     def _hit(self, ticket: Ticket, found: Found) -> Answer:
@@ -217,7 +225,8 @@ class Gateway:
         if decision is not None and self.semantic is not None:
             self.semantic.served(ticket.request, ticket.key, found.entry, decision.group)
         self._write(ticket, hit_row(ticket, found, latency_ms))
-        self._note_entry(ticket, found.entry.key)
+        self.keeper.note(ticket.request.request_id, found.entry.key)
+        ticket.completion = found.entry.completion
         return hit_answer(ticket, found, latency_ms)
 
     # -- flights --------------------------------------------------------------------------------------------------
@@ -226,14 +235,16 @@ class Gateway:
         """Starts the upstream call; its row is written when the call ends, whoever still waits."""
         ticket.leads = True
         key = ticket.key.exact if mode == "default" else None
-        flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
+        ticket.flight = flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
         settled = await flight.wait(timed(ticket, on_delta, self._clock))
+        ticket.completion = settled.completion
         return told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""
-        ticket.follows = True
+        ticket.follows, ticket.flight = True, flight
         settled = await flight.wait(timed(ticket, on_delta, self._clock))
+        ticket.completion = settled.completion
         cache = CacheInfo(result="hit_exact", tier="flight", age_s=0.0, why="an identical request was being answered")
         answer = told(ticket, settled, cache, self._clock.mono_s(), 0.0, saved_usd=settled.cost_usd)
         self._write(ticket, told_row(ticket, "success", settled, answer, overhead_ms=None))
@@ -248,14 +259,16 @@ class Gateway:
             self._write_failure(ticket, error, "cancelled")
             raise
         except BeastError as error:
-            self._write_failure(ticket, error, "cancelled" if ticket.gone else "failure")
+            outcome: Outcome = "refused" if isinstance(error, BudgetError) else "failure"
+            self._write_failure(ticket, error, "cancelled" if ticket.gone else outcome)
             raise
         except Exception:
             ours = InternalError("The daemon failed at this request.", tips=["see the log: state/logs/beast.log"])
             self._write_failure(ticket, ours, "failure")
             raise
         if not flight.delivered:
-            flight.delta(settled.completion.text)
+            for piece in pieces_of(settled.completion):
+                flight.delta(piece)
         if mode != "off":
             self._store(ticket, settled)
         answer = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
@@ -274,7 +287,10 @@ class Gateway:
 
         async def attempt(deployment: Deployment, number: int) -> Completion:
             nonlocal upstream_s
+            if request.max_cost_usd is not None:
+                require_within(request.max_cost_usd, self._prices.upper_bound(request, deployment), deployment)
             ticket.attempts, ticket.deployment = number, deployment
+            flight.deployment = deployment
             self._reserve(ticket, deployment)
             began_s = self._clock.mono_s()
             try:
@@ -332,45 +348,15 @@ class Gateway:
         """Stores a complete answer under the model that gave it, and under `auto` when asked so."""
         completion, request = settled.completion, ticket.request
         served = settled.deployment.model
-        if completion.finish_reason not in STORABLE_FINISHES or not (completion.text or completion.tool_calls):
+        if not storable(completion, request.kind):
             return
         keys = [ticket.key] if request.model in ("auto", served) else []
         if request.model != served:
             keys.append(make_key(request, served))
         for key in keys:
-            self._note_entry(ticket, key.exact)
+            self.keeper.note(request.request_id, key.exact)
             entry = stored_entry(ticket, key, settled, self._clock.wall_s())
-            self.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)
-
-    def entry_of(self, request_id: str) -> bytes | None:
-        """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
-        return self._answered.get(request_id)
-
-    def _note_entry(self, ticket: Ticket, key: bytes) -> None:
-        self._answered[ticket.request.request_id] = key
-        if len(self._answered) > ANSWERED_MAX:
-            self._answered.popitem(last=False)
-
-    def keep(self, entry: Entry, *, by_meaning: bool) -> None:
-        """Stores an answer now, and makes it findable by its vector a little later."""
-        if self.semantic is None or not by_meaning or not self.semantic.may_learn(entry.text):
-            self.lookup.store(entry)
-            return
-        entry = self.semantic.with_vector(entry)
-        self.lookup.store(entry)
-        task = asyncio.ensure_future(self._learn(self.semantic, entry))
-        self._learning.add(task)
-        task.add_done_callback(self._learning.discard)
-
-    async def _learn(self, semantic: Semantic, entry: Entry) -> None:
-        try:
-            if not entry.vector:
-                entry = await semantic.vectorise(entry)
-                if entry.vector:
-                    self.lookup.store(entry)
-            await semantic.add(entry)
-        except Exception:
-            log.warning("an answer was stored without its vector", exc_info=True)
+            self.keeper.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)
 
     # -- record ---------------------------------------------------------------------------------------------------
 

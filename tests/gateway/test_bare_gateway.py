@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from beastmode import gateway as module
+from beastmode.cache import keeper
 from beastmode.cache.decision import Decision
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.cache.memory import MemoryTier
@@ -371,16 +372,16 @@ class TestStored:
     async def test_the_entry_of_a_request_is_remembered_for_a_while(
         self, house: House, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "ANSWERED_MAX", 3)
+        monkeypatch.setattr(keeper, "ANSWERED_MAX", 3)
         first = await house.ask("One")
         again = await house.ask("One")
-        entry = house.gateway.entry_of(first.request_id)
+        entry = house.gateway.keeper.entry_of(first.request_id)
         assert entry is not None
-        assert house.gateway.entry_of(again.request_id) == entry
+        assert house.gateway.keeper.entry_of(again.request_id) == entry
         for text in ("Two", "Three"):
             await house.ask(text)
-        assert house.gateway.entry_of(first.request_id) is None
-        assert house.gateway.entry_of(again.request_id) == entry
+        assert house.gateway.keeper.entry_of(first.request_id) is None
+        assert house.gateway.keeper.entry_of(again.request_id) == entry
 
 
 class TestFailure:
@@ -526,7 +527,7 @@ class TestMeaning:
         assert (answer.text, answer.cache.result, answer.cache.confidence) == (first.text, "hit_semantic", 0.8)
         assert meaning.hits == ["code"]
         assert house.row.cache == RowCache("hit_semantic", "L1")
-        assert house.gateway.entry_of(answer.request_id) == stored.entry.key
+        assert house.gateway.keeper.entry_of(answer.request_id) == stored.entry.key
 
     async def test_an_exact_hit_is_not_counted_as_one_by_meaning(
         self, open_house: Callable[..., Awaitable[House]]

@@ -6,30 +6,33 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from beastmode.core.deltas import Begun, Delta, OnDelta, Relayed, Thought
 from beastmode.core.errors import BeastError
+from beastmode.core.types import Deployment
 
 T = TypeVar("T")
-OnDelta = Callable[[str], None]
 
-REPLAY_MAX_CHARS = 1 << 20
+REPLAY_MAX_BYTES = 1 << 20
 
 
 class Flight(Generic[T]):
     """One upstream call and everyone who waits for it.
 
     Attributes:
-        first_delta_s: Clock of the first piece of text, None before it.
+        first_delta_s: Clock of the first piece of the answer, None before it.
+        deployment: The deployment that was called last; None before the first call.
         stopped_by: Why the daemon itself ended the call, None where it did not.
     """
 
     def __init__(self, mono_s: Callable[[], float]) -> None:
         self._mono_s = mono_s
-        self._pieces: list[str] = []
-        self._chars = 0
+        self._deltas: list[Delta] = []
+        self._size_bytes = 0
         self._followers: dict[object, OnDelta | None] = {}
         self._task: asyncio.Task[T] | None = None
         self._ending = False
         self.first_delta_s: float | None = None
+        self.deployment: Deployment | None = None
         self.stopped_by: BeastError | None = None
 
     def start(self, work: Coroutine[Any, Any, T]) -> None:
@@ -45,39 +48,42 @@ class Flight(Generic[T]):
 
     @property
     def open(self) -> bool:
-        """A newcomer can still be shown all the text so far."""
-        return self._chars <= REPLAY_MAX_CHARS and not self._ending
+        """A newcomer can still be shown all that has come so far."""
+        return self._size_bytes <= REPLAY_MAX_BYTES and not self._ending
 
     @property
     def delivered(self) -> bool:
-        """Some text has come, so that the call can not be tried elsewhere any more."""
+        """A piece of the answer has come, so that the call can not be tried elsewhere any more."""
         return self.first_delta_s is not None
 
-    def delta(self, piece: str) -> None:
-        """Hands a piece of text to every follower, and keeps it for those who join late."""
-        if not piece:
+    def delta(self, delta: Delta) -> None:
+        """Hands a piece to every follower, and keeps it for those who join late, up to a bound."""
+        if not delta:
             return
-        if self.first_delta_s is None:
+        if self.first_delta_s is None and type(delta) is not Begun:
             self.first_delta_s = self._mono_s()
-        if self._chars <= REPLAY_MAX_CHARS:
-            self._pieces.append(piece)
-        self._chars += len(piece)
+        if self._size_bytes <= REPLAY_MAX_BYTES:
+            self._deltas.append(delta)
+            self._size_bytes += _size_bytes(delta)
+            if self._size_bytes > REPLAY_MAX_BYTES:
+                self._deltas.clear()
         for on_delta in list(self._followers.values()):
             if on_delta is not None:
-                on_delta(piece)
+                on_delta(delta)
 
     async def wait(self, on_delta: OnDelta | None) -> T:
         """Waits for the answer; a follower that is cancelled leaves the call to the others.
 
         Args:
-            on_delta: Gets the text from its beginning, piece by piece; None: only the whole is wanted.
+            on_delta: Gets the answer from its beginning, piece by piece; None: only the whole is wanted.
 
         Returns:
             What the call returned. The last waiter to leave ends the call.
         """
         me = object()
-        if on_delta is not None and self._pieces:
-            on_delta("".join(self._pieces))
+        if on_delta is not None:
+            for delta in self._deltas:
+                on_delta(delta)
         self._followers[me] = on_delta
         try:
             return await asyncio.shield(self.task)
@@ -149,6 +155,15 @@ class Flights(Generic[T]):
         """Ends every call, for a shutdown."""
         for flight in list(self._all):
             flight.stop(reason)
+
+
+def _size_bytes(delta: Delta) -> int:
+    """About how much memory a piece takes."""
+    if type(delta) is str:
+        return len(delta) + 50
+    if type(delta) is Relayed:
+        return len(delta.data) + 100
+    return (len(delta.text) if type(delta) is Thought else 0) + 300
 
 
 def _mark_retrieved(task: asyncio.Task[Any]) -> None:

@@ -155,7 +155,8 @@ def _shape(request: Request, model: str, tail: Any, canonical: Callable[[Any], A
             params[name] = value if kind is str or kind is int or kind is bool else canonical(value)
     if tail:
         tail = canonical(tail)
-    return (FORMAT, model, request.user, request.workspace, request.digests, messages, tail, params)
+    shape = (FORMAT, model, request.user, request.workspace, request.digests, messages, tail, params)
+    return shape if request.kind == "chat" else (*shape, request.kind)
 
 
 def _canonical(value: Any) -> Any:

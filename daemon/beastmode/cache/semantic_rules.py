@@ -33,6 +33,8 @@ def why_exact_only(request: Request, max_temperature: float) -> str | None:
         request: The request.
         max_temperature: Highest temperature that is matched; absent counts as allowed.
     """
+    if request.kind != "chat":
+        return f"exact only: it asks for {'an embedding' if request.kind == 'embedding' else 'a completion'}"
     if not _is_single_shot(request.messages):
         return "exact only: it is no single question"
     if request.params.get("tools") or request.params.get("functions"):

@@ -18,6 +18,7 @@ import pluggy
 
 from beastmode.core.clock import Clock
 from beastmode.core.config import CacheSettings
+from beastmode.core.deltas import OnDelta as OnDelta  # part of the contract
 from beastmode.core.types import Completion, Deployment, Request
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ ENTRY_POINT_GROUP = "beastmode.plugins"
 
 hookspec = pluggy.HookspecMarker("beastmode")
 hookimpl = pluggy.HookimplMarker("beastmode")
-
-OnDelta = Callable[[str], None]
 
 
 class Context(msgspec.Struct, kw_only=True, frozen=True):
@@ -101,7 +100,8 @@ class Provider(ABC):
 
         Args:
             call: What to ask, where, with which key.
-            on_delta: Gets each piece of text as it comes, on the event loop, and never blocks; None: no streaming.
+            on_delta: Gets each piece as it comes, on the event loop, and never blocks; None: no streaming. Text is a
+                plain `str`; `core.deltas` has what else there is, for those who have it.
 
         Returns:
             The whole answer. Usage that the upstream did not send stays None.

@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from beastmode.core.native import Native, Reply
+
 Origin = Literal["person", "warming", "shadow", "judge", "probe", "test"]
 Outcome = Literal["success", "failure", "refused", "cancelled"]
+Kind = Literal["chat", "completion", "embedding"]
 CacheMode = Literal["default", "off", "only", "refresh"]
 CacheResult = Literal["hit_exact", "hit_semantic", "miss", "bypass", "stale"]
 Tier = Literal["L1", "L2", "L3", "flight"]
@@ -56,6 +59,10 @@ class Request(msgspec.Struct, kw_only=True):
         workspace: The workspace it is about, an absolute path.
         user: The caller; a scope that no answer crosses.
         digests: Files and documents that were attached.
+        kind: What is asked for. `completion`: the last user text is continued, up to `params["suffix"]`; `embedding`:
+            `params["input"]` becomes vectors.
+        native: The request as it came over HTTP; its content is that of `messages` and `params`.
+        max_cost_usd: Most that it may cost; None: no bound.
         stream: The caller wants the text as it comes.
         cache: What the caller allows the cache to do.
         origin: Who caused it: a person, or the daemon itself.
@@ -71,7 +78,10 @@ class Request(msgspec.Struct, kw_only=True):
     workspace: str | None = None
     user: str = ""
     digests: list[Digest] = []
+    kind: Kind = "chat"
 
+    native: Native | None = None
+    max_cost_usd: float | None = None
     stream: bool = False
     cache: CacheMode = "default"
     origin: Origin = "person"
@@ -99,7 +109,7 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int | None = None
 
 
-class Completion(msgspec.Struct, kw_only=True):
+class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A whole answer of a provider, in no protocol's shape.
 
     Attributes:
@@ -109,6 +119,13 @@ class Completion(msgspec.Struct, kw_only=True):
         model: The model's name as the provider gave it.
         tool_calls: Tool calls in the shape of OpenAI's chat format.
         reasoning: Visible reasoning, where the model shows it.
+        blocks: The content in order, in the shape of Anthropic's content blocks, where text, reasoning and tool calls
+            do not say it all: signed or redacted thinking, text between tool calls. Empty otherwise.
+        stop_sequence: The text at which it ended, where the provider names it.
+        logprobs: In the shape of OpenAI's chat format, where they were asked for.
+        choices: The further answers, where several were asked for.
+        whole: False where the reply held something that no field here can say; such an answer is not stored.
+        reply: The plain reply as it came. Of a stored answer only embeddings keep it: they have no other form.
     """
 
     text: str
@@ -117,6 +134,12 @@ class Completion(msgspec.Struct, kw_only=True):
     model: str = ""
     tool_calls: list[dict[str, Any]] = []
     reasoning: str = ""
+    blocks: list[dict[str, Any]] = []
+    stop_sequence: str | None = None
+    logprobs: dict[str, Any] | None = None
+    choices: list[Completion] = []
+    whole: bool = True
+    reply: Reply | None = None
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from beastmode.core.errors import (
     BadInputError,
     BadRequestError,
     BeastError,
+    BudgetError,
     ContextTooLongError,
     DNSError,
     EndpointNotFoundError,
@@ -38,6 +39,7 @@ TIMER_SLACK_S = 0.005  # a timer may ring a little early, and the breaker counts
 
 _ONLY_ELSEWHERE = (
     AuthenticationError,
+    BudgetError,
     ContextTooLongError,
     DNSError,
     EndpointNotFoundError,

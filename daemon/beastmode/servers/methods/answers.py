@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from beastmode.core.deltas import Delta, OnDelta
 from beastmode.core.errors import BadInputError
-from beastmode.core.plugins import OnDelta
 from beastmode.core.types import Answer, CacheMode, Digest, Message, Request
 from beastmode.servers.methods.table import Reply, method
 from beastmode.servers.services import Caller, Services
@@ -144,4 +144,9 @@ def _on_delta(caller: Caller) -> OnDelta | None:
     progress = caller.progress
     if progress is None:
         return None
-    return lambda piece: progress({"delta": piece})
+
+    def text_only(delta: Delta) -> None:
+        if type(delta) is str:
+            progress({"delta": delta})
+
+    return text_only

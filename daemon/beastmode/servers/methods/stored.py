@@ -208,7 +208,7 @@ async def cache_reject(services: Services, caller: Caller, params: RejectParams)
             semantic.pairs.deny(query, entry, pair.group, params.request_id)
             return {"rejected": "pair", "entry": pair.entry}
         await services.ledger.get(params.request_id)  # an unknown request is said to be unknown
-        key = services.gateway.entry_of(params.request_id)
+        key = services.gateway.keeper.entry_of(params.request_id)
     else:
         key = _entry_key(params.entry or "")
     if key is None:

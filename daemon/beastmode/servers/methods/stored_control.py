@@ -127,7 +127,7 @@ async def cache_import(services: Services, caller: Caller, params: ImportParams)
     """Stores entries that `cache.export` gave; one that is already there is replaced."""
     entries = [_inward(number, one) for number, one in enumerate(params.entries)]
     for entry, by_meaning in entries:
-        services.gateway.keep(entry, by_meaning=by_meaning)
+        services.gateway.keeper.keep(entry, by_meaning=by_meaning)
     return {"imported": len(entries)}
 
 
