@@ -1,4 +1,4 @@
-"""Keeps answers: stored at once, findable by their vector a little later; remembers which entry a request got or left."""
+"""Keeps answers: stored at once, findable by their vector a little later; knows which entry a request got or left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream is made of on its way from a provider to the doors: text, thoughts, tool calls, and bytes as they came."""
+"""What a stream is made of between a provider and the doors: text, thoughts, tool calls, and bytes as they came."""
 
 from __future__ import annotations
 

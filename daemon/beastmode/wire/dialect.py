@@ -29,8 +29,8 @@ class Told(msgspec.Struct, frozen=True):
 class StreamWriter(ABC):
     """Writes one answer as the events of a protocol, for callers who do not get the provider's own bytes.
 
-    The daemon calls `begin` once, `piece` for every piece, and then either `finish` or `fail`. Each gives whole events, or
-    nothing. Pieces may stop early: `finish` is given the whole answer.
+    The daemon calls `begin` once, `piece` for every piece, and `finish`, or instead of that the dialect's `broken`. Each
+    gives whole events, or nothing.
     """
 
     @abstractmethod
@@ -46,8 +46,8 @@ class StreamWriter(ABC):
         """Writes how the answer ended, and its usage.
 
         Args:
-            completion: The whole answer. What the pieces held already is not written again; further `choices`, which have
-                no pieces, are written here.
+            completion: The whole answer. What the pieces held already is not written again; further `choices`, which
+                have no pieces, are written here.
         """
 
 
@@ -64,10 +64,10 @@ class Dialect(ABC):
     def read(self, body: bytes, headers: Mapping[str, str]) -> Request:
         """Reads a request.
 
-        The same question asked over any door gives the same messages and parameters: texts are plain strings where nothing
-        else is said of them, the system prompt is a message, tools and parameters have their names in OpenAI's chat
-        format where that has one. What no field of that format says stays under its own name, so that nothing that shapes
-        the answer is lost from the cache key.
+        The same question asked over any door gives the same messages and parameters: texts are plain strings where
+        nothing else is said of them, the system prompt is a message, tools and parameters have their names in OpenAI's
+        chat format where that has one. What no field of that format says stays under its own name, so that nothing that
+        shapes the answer is lost from the cache key.
 
         Args:
             body: JSON, as it came.

@@ -55,7 +55,7 @@ class Exchange(ABC):
 
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, None] | None]
-"""Answers a request, at once or in a coroutine; that is cancelled, with the message `client_gone`, when its client leaves.
+"""Answers a request, at once or in a coroutine; that is cancelled (`client_gone`) when its client leaves.
 
 It never raises: what goes wrong is answered. One that ends without a reply is answered with 500 by the connection.
 """
