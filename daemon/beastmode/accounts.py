@@ -48,10 +48,13 @@ class Ticket:
         exact_only: Why no other wording was looked for; None where it was.
         decision: What the semantic step found.
         completion: The answer, once it is there.
+        answer: As it is told, where a stored answer is about to be replayed.
+        overhead_ms: The part of its time that was ours, once its upstream call has ended.
         flight: The upstream call that it waits for, its own or another's.
     """
 
     __slots__ = (
+        "answer",
         "at_s",
         "attempts",
         "completion",
@@ -64,6 +67,7 @@ class Ticket:
         "gone",
         "key",
         "leads",
+        "overhead_ms",
         "recorded",
         "request",
         "started_s",
@@ -84,6 +88,8 @@ class Ticket:
         self.exact_only: str | None = None
         self.decision: Decision | None = None
         self.completion: Completion | None = None
+        self.answer: Answer | None = None
+        self.overhead_ms: float | None = None
         self.flight: Flight[Settled] | None = None
 
 

@@ -25,7 +25,7 @@ from beastmode.accounts import (
 )
 from beastmode.cache.flight import Flight, Flights
 from beastmode.cache.keeper import Keeper, storable
-from beastmode.cache.key import make_key
+from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
@@ -55,6 +55,7 @@ from beastmode.metrics.ledger import Ledger
 from beastmode.routing.fallback import run
 from beastmode.routing.limits import Slots
 from beastmode.routing.models import Registry
+from beastmode.routing.names import resolve
 from beastmode.routing.selector import rank
 from beastmode.routing.vault import Vault
 
@@ -114,14 +115,23 @@ class Gateway:
 
     # -- the door's side ------------------------------------------------------------------------------------------
 
-    def admit(self, request: Request) -> Ticket:
+    def named(self, request: Request) -> Request:
+        """Puts the id of a model in place of the name that the caller used for it."""
+        request.model = resolve(request.model, self._registry, self.settings.routing)
+        return request
+
+    def admit(self, request: Request, key: Key | None = None) -> Ticket:
         """Takes a request in: from here on it leaves exactly one row.
+
+        Args:
+            request: What is asked.
+            key: Its key, where that was computed already (of a request that is `named`).
 
         Raises:
             ShuttingDownError: The daemon drains; the refusal has its row.
         """
         request.request_id = self._clock.new_id()
-        ticket = Ticket(request, make_key(request), self._clock.mono_s(), self._clock.wall_s())
+        ticket = Ticket(request, key or make_key(self.named(request)), self._clock.mono_s(), self._clock.wall_s())
         if self._draining:
             error = ShuttingDownError("The daemon is stopping and takes no new work.", tips=SHUTTING_DOWN_TIPS)
             raise self._failed(ticket, error, "refused")
@@ -213,7 +223,7 @@ class Gateway:
 
     def replay(self, ticket: Ticket, found: Found, on_delta: OnDelta | None) -> Answer:
         """Answers from what is stored, as a stream where one was asked for."""
-        answer = self._hit(ticket, found)
+        answer = ticket.answer = self._hit(ticket, found)
         if on_delta is not None:
             for piece in pieces_of(found.entry.completion):
                 on_delta(piece)
@@ -272,7 +282,7 @@ class Gateway:
         if mode != "off":
             self._store(ticket, settled)
         answer = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
-        overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
+        overhead_ms = ticket.overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
         self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
         return settled
 

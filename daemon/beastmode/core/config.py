@@ -116,10 +116,31 @@ class RoutingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     Attributes:
         default_model: The model of a request that names none.
         auto: Order of preference for `auto`; models not named here come after, in the order they were added.
+        aliases: Other names of models, for tools that ask for a fixed one: `"claude-haiku-4-5" = "custom:qwen"`. A name may
+            end in `*`.
     """
 
     default_model: str = "auto"
     auto: list[str] = []
+    aliases: dict[str, str] = {}
+
+
+class HttpSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The HTTP door.
+
+    Attributes:
+        enabled: False: the daemon opens no port.
+        host: Address it listens on. Another one than a loopback address lets other machines in: they need the token.
+        port: Port it listens on; 0: any that is free (`beast status` shows it).
+        names: Further host names by which it may be called, beside those of this machine's loopback address.
+        max_body_bytes: Largest request.
+    """
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 23278
+    names: list[str] = []
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 32 * MB
 
 
 class LogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -176,6 +197,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         cache: Stored answers.
         upstream: Calls to providers.
         routing: Which model answers.
+        http: The HTTP door.
         log: The daemon's log.
         plugins: Plugins.
         keys: API keys.
@@ -185,6 +207,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cache: CacheSettings = CacheSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     routing: RoutingSettings = RoutingSettings()
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     keys: KeySettings = KeySettings()

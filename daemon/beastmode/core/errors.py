@@ -251,41 +251,43 @@ class Codes:
     Args:
         rpc: JSON-RPC error code.
         exit: Exit code of `beast`.
+        http: HTTP status, where the error has none from upstream.
     """
 
-    __slots__ = ("exit", "rpc")
+    __slots__ = ("exit", "http", "rpc")
 
-    def __init__(self, rpc: int, exit: int) -> None:
+    def __init__(self, rpc: int, exit: int, http: int) -> None:
         self.rpc = rpc
         self.exit = exit
+        self.http = http
 
 
 CODES: dict[str, Codes] = {
-    "bad_input": Codes(-32602, 2),
-    "unknown_model": Codes(-32011, 1),
-    "refused_endpoint": Codes(-32602, 2),
-    "not_found": Codes(-32011, 1),
-    "not_in_cache": Codes(-32017, 1),
-    "authentication": Codes(-32010, 4),
-    "endpoint_not_found": Codes(-32012, 5),
-    "bad_request": Codes(-32012, 5),
-    "context_too_long": Codes(-32012, 5),
-    "rate_limited": Codes(-32014, 5),
-    "upstream": Codes(-32012, 5),
-    "malformed_reply": Codes(-32012, 5),
-    "timeout": Codes(-32013, 7),
-    "unreachable": Codes(-32012, 5),
-    "connection_refused": Codes(-32012, 5),
-    "dns": Codes(-32012, 5),
-    "tls": Codes(-32012, 5),
-    "budget": Codes(-32015, 6),
-    "rate_limited_here": Codes(-32014, 5),
-    "no_healthy_model": Codes(-32016, 5),
-    "shutting_down": Codes(-32018, 3),
-    "cancelled": Codes(-32800, 1),
-    "access": Codes(-32010, 4),
-    "daemon_not_running": Codes(-32018, 3),
-    "internal": Codes(-32603, 1),
+    "bad_input": Codes(-32602, 2, 400),
+    "unknown_model": Codes(-32011, 1, 404),
+    "refused_endpoint": Codes(-32602, 2, 400),
+    "not_found": Codes(-32011, 1, 404),
+    "not_in_cache": Codes(-32017, 1, 404),
+    "authentication": Codes(-32010, 4, 401),
+    "endpoint_not_found": Codes(-32012, 5, 404),
+    "bad_request": Codes(-32012, 5, 400),
+    "context_too_long": Codes(-32012, 5, 400),
+    "rate_limited": Codes(-32014, 5, 429),
+    "upstream": Codes(-32012, 5, 502),
+    "malformed_reply": Codes(-32012, 5, 502),
+    "timeout": Codes(-32013, 7, 504),
+    "unreachable": Codes(-32012, 5, 502),
+    "connection_refused": Codes(-32012, 5, 502),
+    "dns": Codes(-32012, 5, 502),
+    "tls": Codes(-32012, 5, 502),
+    "budget": Codes(-32015, 6, 402),
+    "rate_limited_here": Codes(-32014, 5, 429),
+    "no_healthy_model": Codes(-32016, 5, 503),
+    "shutting_down": Codes(-32018, 3, 503),
+    "cancelled": Codes(-32800, 1, 499),
+    "access": Codes(-32010, 4, 401),
+    "daemon_not_running": Codes(-32018, 3, 503),
+    "internal": Codes(-32603, 1, 500),
 }
 
 

@@ -160,6 +160,8 @@ def in_words(kind: Any) -> str:
             return "one of " + ", ".join(f'"{value}"' for value in sorted(info.values, key=str))
         case msgspec.inspect.ListType():
             return "a list of texts"
+        case msgspec.inspect.DictType(value_type=msgspec.inspect.StrType()):
+            return "a table of texts"
         case msgspec.inspect.DictType():
             return "a table of tables"
         case _:

@@ -108,7 +108,7 @@ def _conversation(params: ChatParams) -> list[Message]:
 def _request(services: Services, caller: Caller, params: ChatParams, messages: list[Message]) -> Request:
     shaping = {name: value for name in _PARAMS if (value := getattr(params, name)) is not None}
     return Request(
-        model=params.model or services.settings.routing.default_model,
+        model=params.model or "",
         messages=messages,
         params=shaping,
         workspace=params.workspace,
