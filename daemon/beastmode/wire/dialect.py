@@ -19,11 +19,13 @@ class Told(msgspec.Struct, frozen=True):
         request_id: The ledger's name for the request; ids of answers are made of it.
         model: The id of the model that answers.
         created_s: Wall clock.
+        request: What is answered, for protocols that repeat it in their answers.
     """
 
     request_id: str
     model: str
     created_s: float
+    request: Request | None = None
 
 
 class StreamWriter(ABC):
