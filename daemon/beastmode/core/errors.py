@@ -4,6 +4,7 @@ BeastError
 +-- BadInputError                 bad_input            the caller's request itself is wrong
 |   +-- UnknownModelError         unknown_model        no model of that name is registered
 |   +-- RefusedEndpointError      refused_endpoint     a base URL that must not be called
+|   +-- ConflictError             conflict             it needs something that is not there yet, such as a workspace
 |   +-- NotFoundError             not_found            a session, request, plugin ... of that name is not there
 |   +-- NotInCacheError           not_in_cache         `cache="only"` and nothing is stored
 +-- ProviderError                 (an upstream said no, or said nothing)
@@ -105,6 +106,12 @@ class RefusedEndpointError(BadInputError):
     """A base URL that must not be called (link-local, metadata service, not http)."""
 
     kind = "refused_endpoint"
+
+
+class ConflictError(BadInputError):
+    """The request needs something that is not there yet, such as an open workspace."""
+
+    kind = "conflict"
 
 
 class NotFoundError(BadInputError):
@@ -266,6 +273,7 @@ CODES: dict[str, Codes] = {
     "bad_input": Codes(-32602, 2, 400),
     "unknown_model": Codes(-32011, 1, 404),
     "refused_endpoint": Codes(-32602, 2, 400),
+    "conflict": Codes(-32602, 1, 409),
     "not_found": Codes(-32011, 1, 404),
     "not_in_cache": Codes(-32017, 1, 404),
     "authentication": Codes(-32010, 4, 401),

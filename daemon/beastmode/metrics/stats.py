@@ -13,6 +13,7 @@ WINDOWS_S = {"1h": 3_600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
 # Nearest rank: the p-th percentile of n values is the one at place ceil(p * n).
 _PERCENTILES = """(
     SELECT json_object(
+        'mean', avg(value) / 1e3,
         'p50', max(CASE WHEN place = (n * 50 + 99) / 100 THEN value END) / 1e3,
         'p95', max(CASE WHEN place = (n * 95 + 99) / 100 THEN value END) / 1e3,
         'p99', max(CASE WHEN place = (n * 99 + 99) / 100 THEN value END) / 1e3)

@@ -10,8 +10,8 @@ def resolve(name: str, registry: Registry, routing: RoutingSettings) -> str:
     """Finds the id of the model that a name stands for.
 
     Args:
-        name: As the caller wrote it: an id, `auto`, an alias of the user, or the part of an id behind its provider where
-            just one registered model has that; empty: the default model.
+        name: As the caller wrote it: an id, `auto`, an alias of the user, or the part of an id behind its provider
+            where just one registered model has that; empty: the default model.
         registry: The models.
         routing: For the default model and the aliases.
 

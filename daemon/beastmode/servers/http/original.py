@@ -1,0 +1,199 @@
+"""The endpoints of an older system, so that its clients go on working: `/api/...`, over the same methods."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import msgspec
+
+from beastmode.core.errors import BadInputError, BeastError, ConflictError
+from beastmode.core.types import Answer
+from beastmode.servers.http.exchange import Exchange
+from beastmode.servers.http.headers import of_error, status_of
+from beastmode.servers.methods.answers import ChatParams
+from beastmode.servers.methods.answers import chat as chat_method
+from beastmode.servers.services import Caller, Services
+
+_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(.*?)^ {0,3}\1[ \t]*$", re.MULTILINE | re.DOTALL)
+
+
+class ChatBody(msgspec.Struct, kw_only=True, rename="camel"):
+    """What `POST /api/codebase/chat` takes.
+
+    Attributes:
+        message: The question.
+        session_id: The conversation it belongs to; absent: none is kept.
+        model: A model's id, or `auto`; absent: the default model.
+        use_llm: False: answer from the index of the workspace alone.
+        repo: The workspace that the question is about.
+    """
+
+    message: str
+    session_id: str | None = None
+    model: str | None = None
+    use_llm: bool = msgspec.field(default=True, name="useLLM")
+    repo: str | None = None
+
+
+class FeatureBody(msgspec.Struct, kw_only=True, rename="camel"):
+    """What `POST /api/repos/quality/generate-feature` takes.
+
+    Attributes:
+        repo: The workspace.
+        feature_request: What is wanted.
+        model: A model's id, or `auto`; absent: the default model.
+    """
+
+    repo: str
+    feature_request: str
+    model: str | None = None
+
+
+class Original:
+    """Answers the older endpoints.
+
+    Args:
+        services: The daemon's parts.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def chat(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answers `POST /api/codebase/chat`."""
+        return _guarded(exchange, self._chat)
+
+    def generate_feature(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answers `POST /api/repos/quality/generate-feature`."""
+        return _guarded(exchange, self._generate_feature)
+
+    def monitoring(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """Answers `GET /api/models/custom/monitoring`, for the last 24 hours or the `window` of its query."""
+        return _guarded(exchange, self._monitoring)
+
+    async def _chat(self, exchange: Exchange) -> dict[str, Any]:
+        body = _decoded(exchange.body, ChatBody)
+        if not body.use_llm:
+            raise _no_workspace("An answer without a model")
+        params = ChatParams(
+            message=body.message, session_id=body.session_id, model=body.model or None, workspace=body.repo
+        )
+        user = exchange.headers.get("x-beast-user", "").strip() or f"uid:{os.getuid()}"
+        found = chat_method(self._services, Caller(user, client="http:api"), params)
+        answer = found if isinstance(found, Answer) else await found
+        return {
+            "success": True,
+            "message": answer.text,
+            "code": code_in(answer.text),
+            "model": answer.model,
+            "sessionId": body.session_id,
+            "usage": answer.usage,
+            "cost": answer.cost_usd,
+            "cache": answer.cache,
+        }
+
+    async def _generate_feature(self, exchange: Exchange) -> dict[str, Any]:
+        _decoded(exchange.body, FeatureBody)
+        raise _no_workspace("A feature")
+
+    async def _monitoring(self, exchange: Exchange) -> dict[str, Any]:
+        figures = await self._services.stats.snapshot(exchange.query.get("window", "24h"))
+        return {"success": True, **monitored(figures, await self._services.health.check())}
+
+
+def code_in(text: str) -> str | None:
+    """The first fenced block of an answer, without its fences; None where there is none.
+
+    Args:
+        text: Markdown.
+    """
+    found = _FENCE.search(text)
+    return found[2] if found else None
+
+
+def monitored(figures: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts figures into the older system's words; what is not known is null.
+
+    `customModelCost` is what was paid, `providerModelCost` what the same answers would have cost without stored ones.
+
+    Args:
+        figures: As `Stats.snapshot` gives them.
+        health: As `Health.check` gives it.
+
+    Returns:
+        `metrics`, `health`, and the plain numbers under `raw`.
+    """
+    requests, latency, costs = figures["requests"], figures["latency_ms"], figures["costs"]
+    total, success = requests["total"], requests["success"]
+    rate = 100 * success / total if total else None
+    paid, saved = costs["total_usd"], costs["saved_usd"]
+    whole = None if paid is None or saved is None else paid + saved
+    percent = None if whole is None or not whole else 100 * saved / whole
+    return {
+        "metrics": {
+            "requests": {
+                "total": total,
+                "success": success,
+                "failures": total - success,
+                "successRate": _shown(rate, "{:.2f}%"),
+                "byModel": requests["by_model"],
+            },
+            "performance": {
+                "averageLatency": _shown(latency["mean"], "{:.2f}ms"),
+                **{f"{name}Latency": _shown(latency[name], "{:.2f}ms") for name in ("p50", "p95", "p99")},
+            },
+            "costs": {
+                "customModelCost": _shown(paid, "${:.2f}"),
+                "providerModelCost": _shown(whole, "${:.2f}"),
+                "savings": _shown(saved, "${:.2f}"),
+                "savingsPercent": _shown(percent, "{:.1f}%"),
+            },
+        },
+        "health": {
+            "status": health["status"],
+            "successRate": _shown(rate, "{:.2f}%"),
+            "averageLatency": _shown(latency["mean"], "{:.0f}ms"),
+            "totalRequests": total,
+            "issues": [f"{issue['part']}: {issue['cause']}" for issue in health["issues"]],
+        },
+        "raw": {
+            "window": figures["window"],
+            "requests": {**requests, "success_rate": None if rate is None else rate / 100},
+            "latency_ms": latency,
+            "costs": {"total_usd": paid, "without_cache_usd": whole, "saved_usd": saved, "saved_percent": percent},
+        },
+    }
+
+
+def _shown(value: float | None, form: str) -> str | None:
+    return None if value is None else form.format(value)
+
+
+def _no_workspace(what: str) -> ConflictError:
+    return ConflictError(
+        f"{what} needs an open workspace, and none is open.",
+        tips=["ask a model instead: POST /api/codebase/chat with useLLM true, or POST /v1/chat/completions"],
+    )
+
+
+def _decoded(body: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadInputError(f"The request does not fit: {error}.", tips=["GET /openapi.json says what fits"]) from None
+    except (ValueError, RecursionError) as error:
+        raise BadInputError("The request is not JSON.", tips=["send one JSON object"]) from error
+
+
+async def _guarded(exchange: Exchange, work: Callable[[Exchange], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+    """Answers with what `work` gives, or with its error."""
+    try:
+        found = await work(exchange)
+    except BeastError as error:
+        body = {"success": False, "error": error.message, **error.data()}
+        exchange.reply(status_of(error), msgspec.json.encode(body), of_error(error))
+    else:
+        exchange.reply(200, msgspec.json.encode(found))
