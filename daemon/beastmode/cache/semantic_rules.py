@@ -9,6 +9,7 @@ TEXT_MAX_CHARS = 8192
 
 _SHELL = frozenset(("bash", "shell", "command", "file", "files", "directory", "directories", "folder", "terminal"))
 _CODE = frozenset(("function", "class", "method", "code", "program", "script", "query", "test", "tests", "regex"))
+_TOOLS = ("tools", "functions", "responses_tools")
 _QUESTION = frozenset(("what", "why", "how", "when", "where", "which", "who", "explain"))
 
 
@@ -37,7 +38,7 @@ def why_exact_only(request: Request, max_temperature: float) -> str | None:
         return f"exact only: it asks for {'an embedding' if request.kind == 'embedding' else 'a completion'}"
     if not _is_single_shot(request.messages):
         return "exact only: it is no single question"
-    if request.params.get("tools") or request.params.get("functions"):
+    if any(request.params.get(name) for name in _TOOLS):
         return "exact only: it has tools"
     temperature = request.params.get("temperature")
     if isinstance(temperature, int | float) and temperature > max_temperature:

@@ -211,7 +211,7 @@ def refuse(exchange: Exchange, dialect: Dialect, error: BeastError) -> None:
 
 
 def _told(ticket: Ticket, model: str) -> Told:
-    return Told(ticket.request.request_id, model, ticket.at_s)
+    return Told(ticket.request.request_id, model, ticket.at_s, ticket.request)
 
 
 def _wants_usage(request: Request) -> bool:
