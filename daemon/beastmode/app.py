@@ -51,6 +51,8 @@ if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_S = 8.0
+GC_THRESHOLDS = (10_000, 20, 50)
+"""As Python has them, collecting costs a fifth of the time of a request that goes upstream."""
 
 
 def run(paths: Paths, environ: Mapping[str, str]) -> bool:
@@ -116,6 +118,7 @@ class House:
             server = await self._start(stack)
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
             log.info("daemon ready", extra={"fields": {"socket": str(self.paths.rpc_socket), "version": __version__}})
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})

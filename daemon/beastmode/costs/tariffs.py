@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+URLS_REMEMBERED = 1024
 _COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 SHIPPED = Path(__file__).with_name("prices.json")
 
@@ -101,6 +102,7 @@ class Tariffs:
     def __init__(self, path: Path = SHIPPED) -> None:
         self._path = path
         self._providers: dict[str, ProviderTariffs] = {}
+        self._at: dict[str, str | None] = {}  # a URL is matched against some forty patterns, and asked for at each call
 
     @cached_property
     def _table(self) -> _Table:
@@ -122,7 +124,12 @@ class Tariffs:
         Args:
             base_url: Such as `https://api.groq.com/openai/v1`.
         """
-        return next((name for name, url in self._table.urls.items() if re.match(url, base_url)), None)
+        if base_url not in self._at:
+            if len(self._at) >= URLS_REMEMBERED:
+                self._at.clear()
+            urls = self._table.urls.items()
+            self._at[base_url] = next((name for name, url in urls if re.match(url, base_url)), None)
+        return self._at[base_url]
 
     def find(self, provider: str, name: str, at_s: float) -> Tariff | None:
         """The tariff of a model, or None where the table does not know it.
