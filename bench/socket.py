@@ -103,7 +103,7 @@ def median(rounds: list[dict[str, float]]) -> dict[str, float]:
 def run(seconds: float, rounds: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="beast-bench-"))
     first, second = cores()
-    environment = {**os.environ, "BEAST_HOME": str(folder / "home")}
+    environment = {**os.environ, "BEAST_HOME": str(folder / "home"), "BEAST_HTTP__PORT": "0"}
     daemon_socket, echo_socket = folder / "home" / "run" / "rpc.sock", folder / "echo.sock"
     try:
         with contextlib.ExitStack() as stack:

@@ -10,6 +10,7 @@ import pytest
 
 LEFT_OUT = ("skipped", "xfailed")
 LONG = "it runs over a minute (make test-long)"
+os.environ.setdefault("BEAST_HTTP__PORT", "0")  # many daemons run side by side
 deselected_key = pytest.StashKey[set[str]]()
 
 

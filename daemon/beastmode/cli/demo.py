@@ -62,6 +62,7 @@ class Demo:
         self._paths = paths
         self._environ = {name: value for name, value in os.environ.items() if not name.startswith("BEAST_")}
         self._environ["BEAST_HOME"] = str(paths.config)
+        self._environ["BEAST_HTTP__PORT"] = "0"
         self._began_s = time.monotonic()
         self._step = 0
 

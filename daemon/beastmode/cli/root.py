@@ -27,6 +27,7 @@ _COMMANDS = {
     "forget": "forget:forget",
     "config": "config:config",
     "plugins": "plugins:plugins",
+    "token": "token:token",
     "rpc": "rpc:rpc",
     "completion": "completion:completion",
     "demo": "demo:demo",

@@ -42,7 +42,8 @@ def _show_text(screen: Screen, reply: Mapping[str, Any], health: Mapping[str, An
     screen.say(f"models    {models.get('ready', 0)} ready of {models.get('total', 0)}")
     screen.say(f"cache     {_cache(reply.get('cache') or {})}")
     for name, path in (reply.get("sockets") or {}).items():
-        screen.say(f"{name:<9} {path}")
+        if path:
+            screen.say(f"{name:<9} {path}")
     if not models.get("total"):
         screen.note("no model yet; try: beast models add")
 

@@ -82,6 +82,11 @@ class Paths:
         return self.run / "daemon.lock"
 
     @property
+    def token_file(self) -> Path:
+        """What callers of the HTTP door must show."""
+        return self.state / "token"
+
+    @property
     def rpc_socket(self) -> Path:
         """The JSON-RPC socket; a path too long for the kernel falls back to a short one."""
         return self._socket("rpc.sock")
