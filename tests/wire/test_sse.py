@@ -25,7 +25,14 @@ EVENTS = [
 def parsed(pieces: list[bytes]) -> list[Event]:
     parser = SSEParser()
     events = [event for piece in pieces for event in parser.feed(piece)]
-    return events + parser.finish()
+    return [event._replace(raw=b"") for event in events + parser.finish()]
+
+
+def raw_bytes(pieces: list[bytes]) -> bytes:
+    """All raw bytes of the events, and what belongs to none."""
+    parser = SSEParser()
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    return b"".join(event.raw for event in events + parser.finish()) + parser.rest()
 
 
 def cut(raw: bytes, places: list[int]) -> list[bytes]:
@@ -54,6 +61,7 @@ def test_one_byte_at_a_time_changes_nothing() -> None:
 def test_any_bytes_cut_anywhere_give_the_events_of_the_uncut_stream(parts: list[bytes], places: list[int]) -> None:
     raw = b"".join(parts)
     assert parsed(cut(raw, places)) == parsed([raw])
+    assert raw_bytes(cut(raw, places)) == raw
 
 
 @settings(deadline=None, max_examples=100)
@@ -63,18 +71,34 @@ def test_what_was_written_is_read_back(texts: list[str]) -> None:
     assert [event.data.decode() for event in parsed([raw])] == texts
 
 
-def test_an_event_comes_out_with_the_piece_that_completes_it() -> None:
+def test_an_event_comes_out_with_the_piece_that_completes_it_and_all_its_bytes() -> None:
     parser = SSEParser()
     assert parser.feed(b"data: a\n") == []
-    assert parser.feed(b"\ndata: b") == [Event("", b"a")]
-    assert parser.feed(b"\n\n") == [Event("", b"b")]
+    assert parser.feed(b"\ndata: b") == [Event("", b"a", b"data: a\n\n")]
+    assert parser.feed(b"\n\n") == [Event("", b"b", b"data: b\n\n")]
     assert parser.finish() == []
+
+
+def test_bytes_between_two_events_belong_to_the_second() -> None:
+    parser = SSEParser()
+    assert parser.feed(b"data: a\r\n\r") == [Event("", b"a", b"data: a\r\n\r")]
+    assert parser.feed(b"\n: wait\r\n\r\n") == []
+    assert parser.feed(b"event: e\r\ndata: b\r\n\r\n") == [
+        Event("e", b"b", b"\n: wait\r\n\r\nevent: e\r\ndata: b\r\n\r\n")
+    ]
+
+
+def test_a_piece_that_is_one_event_is_its_raw_bytes_itself() -> None:
+    piece = b'data: {"a": 1}\n\n'
+    (event,) = SSEParser().feed(piece)
+    assert event == Event("", b'{"a": 1}', piece)
+    assert event.raw is piece
 
 
 def test_a_last_event_without_its_blank_line_is_given_at_the_end() -> None:
     parser = SSEParser()
     assert parser.feed(b"data: [DONE]") == []
-    assert parser.finish() == [Event("", b"[DONE]")]
+    assert parser.finish() == [Event("", b"[DONE]", b"data: [DONE]")]
 
 
 @pytest.mark.parametrize("endless", [b"data: xxxxxxxx", b"data: xxxxxxx\n", b": no line end "])

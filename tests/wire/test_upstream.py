@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from beastmode.core import errors
 from beastmode.core.clock import Clock
+from beastmode.core.deltas import Begun, Delta
+from beastmode.core.native import Reply
 from beastmode.core.types import Completion, Deployment, Message, Request
 from beastmode.wire.openai_chat import PROTOCOL, ChatStream, decode, encode
 from beastmode.wire.upstream import OFF_LOOP_BYTES, Upstream, encoded
@@ -260,3 +262,81 @@ async def test_addresses_are_prepared_once_and_bounded(upstream: Upstream) -> No
 async def test_a_large_request_is_written_off_the_loop(content: str | list[dict[str, str]]) -> None:
     request = Request(model="m", messages=[Message(role="user", content=content), Message(role="assistant")])
     assert await encoded(encode, request, "m", False) == encode(request, "m", False)
+
+
+LIMITS = b"X-RateLimit-Remaining-Requests: 9\r\nX-Request-Id: req_1\r\nSet-Cookie: a=b\r\n"
+KEPT = {"x-ratelimit-remaining-requests": "9", "x-request-id": "req_1"}
+
+
+class Taking:
+    """A reader that is content with any bytes."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def feed(self, piece: bytes) -> bool:
+        self.pieces.append(piece)
+        return False
+
+    def finish(self) -> Completion:
+        return Completion(text=b"".join(self.pieces).decode())
+
+    def whole(self, completion: Completion) -> None:
+        self.pieces.append(b"whole")
+
+
+async def relaying(upstream: Upstream, port: int, relay: str, deltas: list[Delta] | None) -> Completion:
+    deployment = Deployment(id="d", model="custom:m", provider="custom", base_url=f"http://127.0.0.1:{port}")
+    errand = upstream.errand(deployment, "/x", "sk-secret-12345678", 5.0, PROTOCOL)
+    if deltas is None:
+        return await upstream.complete(errand, {}, b"{}", decode, None, relay=relay)
+    return await upstream.complete(errand, {}, b"{}", decode, Taking(), relay=relay, on_delta=deltas.append)
+
+
+@pytest.mark.parametrize("relay", ["openai_chat", ""])
+async def test_a_stream_begins_with_its_protocol_and_the_headers_a_caller_may_want(
+    upstream: Upstream, relay: str
+) -> None:
+    deltas: list[Delta] = []
+    head = STREAM.removesuffix(b"\r\n") + LIMITS + b"\r\n"
+    async with serving(saying(head, EVENT, DONE)) as port:
+        await relaying(upstream, port, relay, deltas)
+    assert deltas == [Begun(relay, KEPT)]
+
+
+@pytest.mark.parametrize("deltas", [None, []])
+async def test_a_plain_reply_is_kept_as_it_came_where_it_is_relayed(
+    upstream: Upstream, deltas: list[Delta] | None
+) -> None:
+    reply = http(ANSWER).replace(b"\r\n\r\n", b"\r\n" + LIMITS + b"\r\n", 1)
+    async with serving(saying(reply)) as port:
+        completion = await relaying(upstream, port, "openai_chat", deltas)
+        assert completion.reply == Reply("openai_chat", ANSWER, KEPT)
+    assert not deltas
+    async with serving(saying(reply)) as port:
+        assert (await relaying(upstream, port, "", deltas)).reply is None
+
+
+async def test_an_error_keeps_headers_and_words_for_programs(upstream: Upstream) -> None:
+    body = b'{"error": {"message": "slow down", "type": "tokens", "code": "rate_limit_exceeded", "param": null}}'
+    reply = http(body, status="429 X").replace(b"\r\n\r\n", b"\r\nRetry-After: 7\r\n" + LIMITS + b"\r\n", 1)
+    deltas: list[Delta] = []
+    async with serving(saying(reply)) as port:
+        with pytest.raises(errors.RateLimitedError) as caught:
+            await relaying(upstream, port, "openai_chat", deltas)
+    assert deltas == []
+    assert (caught.value.status, caught.value.retry_after_s) == (429, 7.0)
+    assert caught.value.details == {
+        "upstream_headers": {**KEPT, "retry-after": "7"},
+        "upstream_type": "tokens",
+        "upstream_code": "rate_limit_exceeded",
+    }
+
+
+async def test_neither_the_key_nor_a_sentence_is_among_the_words_of_an_error(upstream: Upstream) -> None:
+    body = b'{"error": {"message": "no", "type": "your sentence is wrong", "code": "sk-secret-12345678", "param": 5}}'
+    reply = http(body, status="400 X").replace(b"\r\n\r\n", b"\r\nX-Request-Id: sk-secret-12345678\r\n\r\n", 1)
+    async with serving(saying(reply)) as port:
+        with pytest.raises(errors.BadRequestError) as caught:
+            await relaying(upstream, port, "", None)
+    assert caught.value.details == {"upstream_headers": {"x-request-id": "[key]"}, "upstream_param": "5"}

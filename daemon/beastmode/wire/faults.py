@@ -29,7 +29,8 @@ from beastmode.core.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
-from beastmode.wire.quoting import Said, redact, said
+from beastmode.wire.quoting import Said, codes, redact, said
+from beastmode.wire.relay import kept_headers
 from beastmode.wire.target import Errand
 
 # OpenAI, Anthropic, llama.cpp, vLLM, Ollama, LM Studio, Mistral, Gemini, TGI, in this order.
@@ -67,6 +68,9 @@ class ErrorInReplyError(Exception):
 def from_status(errand: Errand, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> ProviderError:
     """Makes an error of a reply that is not 2xx.
 
+    Its `details` hold what a caller who speaks the upstream's protocol wants to see again: `upstream_headers` (those
+    of `kept_headers`), `upstream_code`, `upstream_type` and `upstream_param` of the error object, where it has them.
+
     Args:
         errand: The call.
         status: Its HTTP status.
@@ -74,6 +78,14 @@ def from_status(errand: Errand, status: int, headers: Mapping[str, str], body: b
         body: The beginning of its body.
         now_s: Wall clock, to read a date in Retry-After by.
     """
+    error = _of_status(errand, status, headers, body, now_s)
+    kept = {name: redact(value, errand.key) for name, value in kept_headers(headers).items()}
+    told = {"upstream_headers": kept, **codes(body, errand.key, errand.prompt_texts())}
+    error.details.update({name: value for name, value in told.items() if value})
+    return error
+
+
+def _of_status(errand: Errand, status: int, headers: Mapping[str, str], body: bytes, now_s: float) -> ProviderError:
     if 300 <= status < 400:
         return _redirected(errand, status, headers.get("Location", ""))
     words = said(body, errand.key, errand.prompt_texts())

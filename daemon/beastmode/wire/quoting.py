@@ -20,6 +20,7 @@ _HIDDEN_PROMPT = "[prompt]"
 _PROMPT_WINDOW = 16  # so many characters of a prompt, at every eighth place of a message, are taken for the prompt
 _BEARER = re.compile(r"(?i)\b(bearer)\s+(?=\S*\d)[\w.~+/=-]{8,}")
 _LOOKS_LIKE_A_KEY = re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza)(?=[-_A-Za-z]*\d)[-_A-Za-z0-9]{16,}")
+_WORD = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,80}")
 _TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 
 
@@ -55,6 +56,34 @@ def said(body: bytes, key: str | None, sent: Iterable[str] = ()) -> Said:
         message, code = _parts(reply)
     code = redact(code, key).lower()
     return Said(presentable(message, key, sent), code, f"{code} {message[:_LOOKED_AT_CHARACTERS]}")
+
+
+def codes(body: bytes, key: str | None, sent: Iterable[str] = ()) -> dict[str, str]:
+    """Reads the words for programs in an error object: `upstream_code`, `upstream_type` and `upstream_param`.
+
+    Args:
+        body: The body, at most some 64 kB of it.
+        key: The key that was sent and must not come back.
+        sent: The texts of the prompt, which must not come back either.
+
+    Returns:
+        Those that are there, safe to show, and short: what reads like a sentence is none.
+    """
+    try:
+        reply = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return {}
+    reply = reply[0] if isinstance(reply, list) and reply else reply
+    inner = reply.get("error") if isinstance(reply, dict) else None
+    error = inner if isinstance(inner, dict) else reply if isinstance(reply, dict) else {}
+    texts = list(sent)
+    found = {}
+    for name in ("code", "type", "param"):
+        word = error.get(name)
+        word = str(word) if isinstance(word, int) and not isinstance(word, bool) else word
+        if isinstance(word, str) and _WORD.fullmatch(word) and presentable(word, key, texts) == word:
+            found[f"upstream_{name}"] = word
+    return found
 
 
 def _parts(reply: Any) -> tuple[str, str]:

@@ -10,16 +10,18 @@ from typing import Protocol, TypeVar
 import aiohttp
 
 from beastmode.core.clock import Clock
+from beastmode.core.deltas import Begun, OnDelta
 from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundError, MalformedReplyError
+from beastmode.core.native import Reply
 from beastmode.core.types import Completion, Deployment, Message, Request
 from beastmode.wire import faults
 from beastmode.wire.openai_chat import model_names
+from beastmode.wire.relay import OFF_LOOP_BYTES as OFF_LOOP_BYTES
+from beastmode.wire.relay import kept_headers
 from beastmode.wire.target import Errand, Target, target
 
 MAX_REPLY_BYTES = 32 << 20
 MAX_ERROR_BYTES = 64 << 10
-OFF_LOOP_BYTES = 1 << 20
-"""JSON from this size on is read and written in a thread."""
 _MAX_TARGETS = 1024
 _AFTER_THE_END_S = 0.02
 _ERROR_BODY_S = 2.0
@@ -49,16 +51,23 @@ def _size(message: Message) -> int:
 
 
 class Reader(Protocol):
-    """Reads a stream of one wire format."""
+    """Reads a stream of one wire format and hands its pieces to the `on_delta` it was made with.
+
+    One that relays hands on `Relayed` beside the pieces, with the bytes of whole events; `wire.relay.EventRelay` does
+    that for it. `Begun` comes from `Upstream.complete`, before the first piece is fed.
+    """
 
     def feed(self, piece: bytes) -> bool:
-        """Takes the next piece; True when the protocol says that the answer is whole."""
+        """Takes the next piece; True when the protocol says that the answer is whole, and nothing more is fed.
+
+        Raises MalformedReplyError for what is none of the protocol, and ErrorInReplyError for an error object.
+        """
 
     def finish(self) -> Completion:
         """Gives the whole answer; raises MalformedReplyError for one that was cut off."""
 
     def whole(self, completion: Completion) -> None:
-        """Takes an answer that came in one piece, though a stream was asked for."""
+        """Takes an answer that came in one piece, though a stream was asked for: hands on its pieces."""
 
 
 class Upstream:
@@ -115,6 +124,9 @@ class Upstream:
         body: bytes,
         decode: Callable[[bytes], Completion],
         reader: Reader | None,
+        *,
+        relay: str = "",
+        on_delta: OnDelta | None = None,
     ) -> Completion:
         """Posts a request and reads its answer.
 
@@ -124,18 +136,30 @@ class Upstream:
             body: The request, encoded.
             decode: Reads an answer in one piece.
             reader: Reads a stream; None where none was asked for.
+            relay: The protocol whose caller gets the very bytes: `Begun` names it, and an answer in one piece carries
+                them as its `reply`. The reader hands on those of a stream. Empty: nobody does.
+            on_delta: Gets `Begun`, with the headers a caller may want, as soon as a stream begins well.
 
         Raises:
             ProviderError: Whatever went wrong.
         """
+        got: dict[str, str] = {}
+
+        def begun(reply: aiohttp.ClientResponse, streams: bool) -> None:
+            got.update(kept_headers(reply.headers))
+            if streams and on_delta is not None:
+                on_delta(Begun(relay, got))
+
         try:
-            raw = await self._exchange("POST", errand, headers, body, reader)
+            raw = await self._exchange("POST", errand, headers, body, reader, begun)
             if raw is None:
                 assert reader is not None
                 return reader.finish()
             completion = await self._decoded(raw, decode)
         except (faults.ErrorInReplyError, MalformedReplyError) as error:
             raise self._named(errand, error) from None
+        if relay:
+            completion.reply = Reply(relay, raw, got)
         if reader is not None:
             reader.whole(completion)
         return completion
@@ -175,7 +199,13 @@ class Upstream:
         return faults.from_status(errand, error.status, {}, error.body, self._clock.wall_s())
 
     async def _exchange(
-        self, method: str, errand: Errand, headers: Mapping[str, str], body: bytes | None, reader: Reader | None
+        self,
+        method: str,
+        errand: Errand,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        reader: Reader | None,
+        begun: Callable[[aiohttp.ClientResponse, bool], None] | None = None,
     ) -> bytes | None:
         """Sends and receives; returns the body, or None when `reader` has read it."""
         reply: aiohttp.ClientResponse | None = None
@@ -190,7 +220,10 @@ class Upstream:
                 if not 200 <= reply.status < 300:
                     silence.reschedule(None)
                     raise await self._refusal(errand, reply)
-                if reader is None or "json" in reply.headers.get("Content-Type", ""):
+                streams = reader is not None and "json" not in reply.headers.get("Content-Type", "")
+                if begun is not None:
+                    begun(reply, streams)
+                if reader is None or not streams:
                     pieces: list[bytes] = []
                     await self._read(errand, reply, silence, pieces.append)
                     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

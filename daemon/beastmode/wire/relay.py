@@ -1,0 +1,153 @@
+"""Handing on bytes as they came: bodies with a few fields changed, events of a stream, headers a caller may want."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from beastmode.core.deltas import OnDelta, Relayed
+from beastmode.core.errors import BadInputError
+from beastmode.wire.sse import Event, SSEParser
+
+OFF_LOOP_BYTES = 1 << 20
+"""JSON from this size on is read and written in a thread."""
+
+Took = Literal["more", "last", "usage"]
+"""What an event was: one of many, the last one, or one that holds nothing but the usage."""
+
+_KEPT = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
+_KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
+_MAX_KEPT = 40
+_MAX_VALUE_CHARACTERS = 256
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encoder = msgspec.json.Encoder()
+
+
+class EventRelay:
+    """The events of one stream, for its reader, and their bytes for those who speak its protocol.
+
+    All events of one piece leave as one `Relayed`, after the reader has taken them: bytes of an event that it refused
+    leave with nobody.
+
+    Args:
+        take: The reader: takes an event, hands on what it holds, and says what it was; raises for one that is an error
+            or none of its protocol.
+        on_delta: Gets the bytes.
+        relay: Hand on the bytes at all.
+    """
+
+    __slots__ = ("_on_delta", "_parser", "_relay", "_take")
+
+    def __init__(self, take: Callable[[Event], Took], on_delta: OnDelta, relay: bool) -> None:
+        self._take = take
+        self._on_delta = on_delta
+        self._relay = relay
+        self._parser = SSEParser()
+
+    def feed(self, piece: bytes) -> bool:
+        """Takes the next piece of the stream.
+
+        Args:
+            piece: Bytes as they came, cut anywhere.
+
+        Returns:
+            True after the last event: what follows it is not read.
+
+        Raises:
+            MalformedReplyError: An event is too large; and whatever the reader raises.
+        """
+        return self._hand_on(self._parser.feed(piece))
+
+    def finish(self) -> None:
+        """Ends the stream, with an event that lacks its blank line, where there is one."""
+        if not self._hand_on(self._parser.finish()) and self._relay and (rest := self._parser.rest()):
+            self._on_delta(Relayed(rest))
+
+    def _hand_on(self, events: list[Event]) -> bool:
+        ready: list[bytes] = []
+        last = False
+        try:
+            for event in events:
+                took = self._take(event)
+                if took == "usage" and self._relay:
+                    self._send(ready)
+                    self._on_delta(Relayed(event.raw, usage_only=True))
+                    continue
+                ready.append(event.raw)
+                if took == "last":
+                    last = True
+                    if event.raw.endswith(b"\r\n\r"):
+                        ready.append(b"\n")  # the rest of its CRLF, which nobody will wait for
+                    break
+        finally:
+            if self._relay:
+                self._send(ready)
+        return last
+
+    def _send(self, ready: list[bytes]) -> None:
+        if ready:
+            self._on_delta(Relayed(ready[0] if len(ready) == 1 else b"".join(ready)))
+            ready.clear()
+
+
+def relay_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
+    """Changes fields of a JSON object and leaves every other value byte for byte, and all of them in their order.
+
+    Args:
+        native_body: The object, as it came.
+        changes: New values by field of the object; `msgspec.UNSET` removes a field.
+
+    Raises:
+        BadInputError: It is no JSON object.
+    """
+    try:
+        body: dict[str, Any] = dict(_fields.decode(native_body))
+    except (ValueError, RecursionError):
+        raise BadInputError("The request is not a JSON object.", tips=["Send a JSON object."]) from None
+    for name, value in changes.items():
+        if value is msgspec.UNSET:
+            body.pop(name, None)
+        else:
+            body[name] = value
+    return _encoder.encode(body)
+
+
+async def relayed_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
+    """As `relay_body`; a large body in a thread, so that the event loop goes on.
+
+    Args:
+        native_body: The object, as it came.
+        changes: New values by field of the object; `msgspec.UNSET` removes a field.
+
+    Raises:
+        BadInputError: It is no JSON object.
+    """
+    if len(native_body) < OFF_LOOP_BYTES:
+        return relay_body(native_body, changes)
+    return await asyncio.to_thread(relay_body, native_body, changes)
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a reply that a caller may want: rate limits, when to retry, and the provider's name for it.
+
+    Args:
+        headers: All headers of the reply.
+
+    Returns:
+        By lower-case name; without values that are no printable ASCII of a sane length.
+    """
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        if (name in _KEPT or name.startswith(_KEPT_PREFIXES)) and len(kept) < _MAX_KEPT and _sane(name, value):
+            kept[name] = value
+    return kept
+
+
+def _sane(name: str, value: str) -> bool:
+    """It can be written into another reply as it is."""
+    return len(name) + len(value) <= _MAX_VALUE_CHARACTERS and (name + value).isascii() and value.isprintable()
