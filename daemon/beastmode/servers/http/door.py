@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 from pathlib import Path
 
 from beastmode.core.config import HttpSettings
@@ -116,12 +115,3 @@ def _holds(process: Path, inodes: set[str]) -> bool:
                 if os.readlink(handle) in inodes:  # noqa: PTH115  # the link leads nowhere
                     return True
     return False
-
-
-def loopback(host: str) -> bool:
-    """Whether an address is one of this machine alone."""
-    try:
-        infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(str(info[4][0]).startswith("127.") or info[4][0] == "::1" for info in infos)
