@@ -20,6 +20,7 @@ import pytest
 
 from beastmode.core import errors
 from beastmode.core.clock import Clock
+from beastmode.core.deltas import Delta
 from beastmode.core.plugins import Call, Context, Provider
 from beastmode.core.types import Completion, Deployment, Message, Request, Usage
 from support.provider_server import ProviderServer
@@ -65,8 +66,9 @@ class ProviderContract:
         return Call(request=request, deployment=deployment, key=self.key, timeout_s=timeout_s)
 
     async def ask(self, provider: Provider, call: Call, streamed: bool) -> tuple[Completion, list[str]]:
-        deltas: list[str] = []
-        return await provider.call(call, deltas.append if streamed else None), deltas
+        deltas: list[Delta] = []
+        completion = await provider.call(call, deltas.append if streamed else None)
+        return completion, [delta for delta in deltas if isinstance(delta, str)]
 
     def test_it_says_who_it_is(self) -> None:
         provider = self.provider()

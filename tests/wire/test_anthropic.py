@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beastmode.core.deltas import Delta, Thought, ToolPiece
 from beastmode.core.errors import MalformedReplyError
 from beastmode.core.types import Completion, Message, Request, Usage
-from beastmode.wire.anthropic import MessageStream, decode, encode
+from beastmode.wire.anthropic import MessageStream, decode, decode_count, encode, encode_count
 from beastmode.wire.faults import ErrorInReplyError
 
 
@@ -25,8 +26,8 @@ def event(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
 
 
-def streamed(*events: bytes) -> tuple[Completion, list[str]]:
-    deltas: list[str] = []
+def streamed(*events: bytes) -> tuple[Completion, list[Delta]]:
+    deltas: list[Delta] = []
     stream = MessageStream(deltas.append)
     for one in events:
         stream.feed(one)
@@ -53,11 +54,10 @@ class TestReplies:
     def test_text_thinking_and_tool_calls_are_told_apart(self) -> None:
         completion = decode(
             reply(
-                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "thinking", "thinking": "hm", "signature": ""},
                 {"type": "text", "text": "Let me "},
                 {"type": "text", "text": "look.", "citations": None},
-                {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": "é"}},
-                {"type": "server_tool_use", "id": "t2", "name": "web_search", "input": {}},
+                {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": "é"}, "caller": {"type": "direct"}},
                 stop_reason="tool_use",
             )
         )
@@ -68,6 +68,48 @@ class TestReplies:
             reasoning="hm",
             tool_calls=[{"id": "t1", "type": "function", "function": {"name": "f", "arguments": '{"a":"é"}'}}],
         )
+
+    @pytest.mark.parametrize(
+        "blocks",
+        [
+            [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "x"}],
+            [{"type": "redacted_thinking", "data": "s"}, {"type": "text", "text": "x"}],
+            [{"type": "text", "text": "x"}, {"type": "thinking", "thinking": "hm", "signature": ""}],
+            [{"type": "tool_use", "id": "t", "name": "f", "input": {}}, {"type": "text", "text": "x"}],
+        ],
+    )
+    def test_content_whose_order_or_proof_counts_is_kept_as_blocks(self, blocks: list[dict[str, Any]]) -> None:
+        completion = decode(reply(*blocks))
+        assert completion.blocks == blocks
+        assert completion.text == "x"
+        assert completion.whole
+
+    @pytest.mark.parametrize(
+        "block",
+        [
+            {"type": "server_tool_use", "id": "t2", "name": "web_search", "input": {}},
+            {"type": "web_search_tool_result", "tool_use_id": "t2", "content": []},
+            {"type": "text", "text": "", "citations": [{"type": "char_location", "cited_text": "a"}]},
+        ],
+    )
+    def test_what_no_stream_can_tell_anew_is_kept_but_not_whole(self, block: dict[str, Any]) -> None:
+        completion = decode(reply({"type": "text", "text": "x"}, block))
+        assert completion.blocks == [{"type": "text", "text": "x"}, block]
+        assert not completion.whole
+
+    def test_an_answer_that_lives_in_a_container_is_not_whole(self) -> None:
+        assert not decode(reply({"type": "text", "text": "x"}, container={"id": "c"})).whole
+        assert decode(reply({"type": "text", "text": "x"}, container=None)).whole
+
+    def test_the_stop_sequence_is_kept(self) -> None:
+        completion = decode(reply({"type": "text", "text": "x"}, stop_reason="stop_sequence", stop_sequence="END"))
+        assert (completion.finish_reason, completion.stop_sequence) == ("stop", "END")
+
+    def test_a_count_of_tokens_is_read(self) -> None:
+        assert decode_count(b'{"input_tokens": 42}').usage == Usage(prompt_tokens=42)
+        for raw in (b"{}", b"[]", b"x", b'{"input_tokens": "x"}'):
+            with pytest.raises(MalformedReplyError):
+                decode_count(raw)
 
     @pytest.mark.parametrize(
         ("theirs", "ours"),
@@ -81,6 +123,10 @@ class TestReplies:
                     "output_tokens": 3,
                 },
                 Usage(prompt_tokens=105, completion_tokens=3, cached_tokens=90, cache_write_tokens=5),
+            ),
+            (
+                {"input_tokens": 1, "output_tokens": 9, "output_tokens_details": {"thinking_tokens": 7}},
+                Usage(prompt_tokens=1, completion_tokens=9, reasoning_tokens=7),
             ),
             ({"cache_read_input_tokens": 90}, Usage(cached_tokens=90)),
             ({}, Usage()),
@@ -107,7 +153,19 @@ class TestReplies:
         assert decode(reply({"type": "text", "text": "x"}, stop_reason=theirs)).finish_reason == ours
 
     @pytest.mark.parametrize(
-        "raw", [b"", b"<html>", b"[]", b"{}", b'{"content": 5}', b'{"content": [5]}', b"\xff", b"[" * 100_000]
+        "raw",
+        [
+            b"",
+            b"<html>",
+            b"[]",
+            b"{}",
+            b'{"content": 5}',
+            b'{"content": [5]}',
+            b'{"content":[{"type":[]}]}',
+            b'{"content":[{"type":"text","text":5}]}',
+            b"\xff",
+            b"[" * 100_000,
+        ],
     )
     def test_what_is_no_message_is_malformed(self, raw: bytes) -> None:
         with pytest.raises(MalformedReplyError):
@@ -172,10 +230,71 @@ class TestStreams:
             event("message_delta", delta={"stop_reason": "tool_use"}),
             STOP,
         )
-        assert deltas == []
+        assert deltas == [
+            Thought("h"),
+            Thought("m"),
+            Thought(signature="s"),
+            ToolPiece(0, "id-g", "g"),
+            ToolPiece(1, "id-f", "f"),
+            ToolPiece(1, arguments='{"a"'),
+            ToolPiece(1, arguments=": 1}"),
+            ToolPiece(0, arguments="{}"),
+        ]
         assert completion.reasoning == "hm"
-        assert [call["id"] for call in completion.tool_calls] == ["id-f", "id-g"]
-        assert [call["function"]["arguments"] for call in completion.tool_calls] == ['{"a": 1}', "{}"]
+        assert [call["id"] for call in completion.tool_calls] == ["id-g", "id-f"]
+        assert [call["function"]["arguments"] for call in completion.tool_calls] == ["{}", '{"a": 1}']
+        assert completion.blocks == [
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "tool_use", "id": "id-g", "name": "g", "input": {}},
+            {"type": "tool_use", "id": "id-f", "name": "f", "input": {"a": 1}},
+        ]
+        assert not completion.whole  # a piece of no block
+
+    def test_arguments_that_were_cut_off_are_kept_as_they_came(self) -> None:
+        block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+        thought = {"type": "redacted_thinking", "data": "s"}
+        completion, _ = streamed(
+            START,
+            event("content_block_start", index=0, content_block=thought),
+            event("content_block_start", index=1, content_block=block),
+            event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '{"a'}),
+            event("message_delta", delta={"stop_reason": "max_tokens"}),
+            STOP,
+        )
+        assert completion.tool_calls[0]["function"]["arguments"] == '{"a'
+        assert completion.blocks == [thought, block | {"input": {"arguments": '{"a'}}]
+
+    def test_citations_searches_and_stop_sequences_are_put_together(self) -> None:
+        search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+        place = {"type": "char_location", "cited_text": "a"}
+        completion, deltas = streamed(
+            START,
+            event("content_block_start", index=0, content_block=search),
+            event("content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"query":"q"}'}),
+            event("content_block_stop", index=0),
+            event("content_block_start", index=1, content_block={"type": "text", "text": "", "citations": []}),
+            event("content_block_delta", index=1, delta={"type": "citations_delta", "citation": place}),
+            text("x", index=1),
+            event("message_delta", delta={"stop_reason": "stop_sequence", "stop_sequence": "END"}),
+            STOP,
+        )
+        assert deltas == ["x"]
+        assert completion.blocks == [
+            search | {"input": {"query": "q"}},
+            {"type": "text", "text": "x", "citations": [place]},
+        ]
+        assert completion.stop_sequence == "END"
+        assert not completion.whole
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            event("content_block_delta", index=0, delta={"type": "delta_of_the_future", "more": 1}),
+            event("message_delta", delta={"stop_reason": "end_turn", "container": {"id": "c"}}),
+        ],
+    )
+    def test_what_can_not_be_put_together_makes_it_less_than_whole(self, odd: bytes) -> None:
+        assert not streamed(START, text("x"), odd, END, STOP)[0].whole
 
     def test_it_says_when_it_is_whole_and_reads_no_further(self) -> None:
         stream = MessageStream(lambda piece: None)
@@ -220,14 +339,20 @@ class TestStreams:
             streamed(b"data: " + raw)
 
     def test_an_answer_in_one_piece_is_one_delta(self) -> None:
-        deltas: list[str] = []
+        deltas: list[Delta] = []
         stream = MessageStream(deltas.append)
-        stream.whole(Completion(text="hello"))
+        stream.whole(Completion(text="hello", reasoning="hm"))
         stream.whole(Completion(text=""))
-        assert deltas == ["hello"]
+        assert deltas == [Thought("hm"), "hello"]
 
 
 def test_a_stream_is_asked_for() -> None:
     ask = Request(model="m", messages=[Message(role="user", content="hi")])
     assert json.loads(encode(ask, "claude-x", True))["stream"] is True
     assert "stream" not in json.loads(encode(ask, "claude-x", False))
+
+
+def test_a_count_asks_nothing_about_the_answer() -> None:
+    params = {"max_tokens": 5, "temperature": 0.5, "stop": ["x"], "top_k": 1, "thinking": {"type": "disabled"}}
+    ask = Request(model="m", messages=[Message(role="user", content="hi")], params=params)
+    assert json.loads(encode_count(ask, "claude-x")).keys() == {"model", "messages", "thinking"}

@@ -5,16 +5,18 @@ Source: https://docs.anthropic.com/en/api/messages and https://docs.anthropic.co
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import MalformedReplyError
 from beastmode.core.types import Completion, Request, Usage
+from beastmode.wire.anthropic_blocks import Assembly, Block, Delta, completion_of
 from beastmode.wire.anthropic_request import body_of
 from beastmode.wire.faults import ErrorInReplyError
-from beastmode.wire.sse import SSEParser
+from beastmode.wire.relay import EventRelay, Took
+from beastmode.wire.sse import Event as SentEvent
 
 PROTOCOL = "Anthropic Messages"
 
@@ -26,7 +28,7 @@ _FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_STATUS_OF_ERROR = {
+STATUS_OF_ERROR = {
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -38,6 +40,24 @@ _STATUS_OF_ERROR = {
     "timeout_error": 504,
     "overloaded_error": 529,
 }
+_COUNTED = frozenset(
+    {
+        "cache_control",
+        "context_management",
+        "mcp_servers",
+        "messages",
+        "model",
+        "output_config",
+        "system",
+        "thinking",
+        "tool_choice",
+        "tools",
+    }
+)
+
+
+class _OutputDetails(msgspec.Struct):
+    thinking_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -45,26 +65,16 @@ class _Usage(msgspec.Struct):
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
-
-
-class _Block(msgspec.Struct):
-    """A content block, or what a delta adds to one."""
-
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    partial_json: str | None = None
-    id: str = ""
-    name: str = ""
-    input: Any = None
-    stop_reason: str | None = None
+    output_tokens_details: _OutputDetails | None = None
 
 
 class _Message(msgspec.Struct):
-    content: list[_Block] | None = None
+    content: list[Block] | None = None
     model: str | None = None
     stop_reason: str | None = None
+    stop_sequence: str | None = None
     usage: _Usage | None = None
+    container: Any = None
     type: str = ""
 
 
@@ -72,13 +82,14 @@ class _Event(msgspec.Struct):
     type: str = ""
     message: _Message | None = None
     index: int = 0
-    content_block: _Block | None = None
-    delta: _Block | None = None
+    content_block: Block | None = None
+    delta: Delta | None = None
     usage: _Usage | None = None
 
 
 _message = msgspec.json.Decoder(_Message)
 _event = msgspec.json.Decoder(_Event)
+_tokens = msgspec.json.Decoder(_Usage)
 _encoder = msgspec.json.Encoder()
 
 
@@ -99,6 +110,21 @@ def encode(request: Request, upstream_model: str, stream: bool) -> bytes:
     return _encoder.encode(body)
 
 
+def encode_count(request: Request, upstream_model: str, stream: bool = False) -> bytes:
+    """Encodes a request for `count_tokens`, which knows nothing of how to answer.
+
+    Args:
+        request: What to count.
+        upstream_model: The model's name at the endpoint.
+        stream: Says nothing here.
+
+    Raises:
+        BadInputError: A message holds something that the format can not say.
+    """
+    body = body_of(request, upstream_model)
+    return _encoder.encode({name: value for name, value in body.items() if name in _COUNTED})
+
+
 def decode(raw: bytes) -> Completion:
     """Reads a whole reply.
 
@@ -117,15 +143,31 @@ def decode(raw: bytes) -> Completion:
         raise error_in_reply(raw)
     if message.content is None:
         raise MalformedReplyError("It holds no content.")
-    blocks = message.content
-    return Completion(
-        text="".join(block.text or "" for block in blocks if block.type == "text"),
-        finish_reason=_FINISH.get(message.stop_reason or "", message.stop_reason),
-        usage=_usage(message.usage),
-        model=message.model or "",
-        tool_calls=[_tool_call(block, "") for block in blocks if block.type == "tool_use"],
-        reasoning="".join(block.thinking or "" for block in blocks if block.type == "thinking"),
-    )
+    completion = completion_of(message.content)
+    completion.finish_reason = _finish(message.stop_reason)
+    completion.stop_sequence = message.stop_sequence
+    completion.usage = _usage(message.usage)
+    completion.model = message.model or ""
+    completion.whole = completion.whole and message.container is None
+    return completion
+
+
+def decode_count(raw: bytes) -> Completion:
+    """Reads a reply of `count_tokens`: a completion that has nothing but the prompt's tokens.
+
+    Args:
+        raw: Its body.
+
+    Raises:
+        MalformedReplyError: It holds no count.
+    """
+    try:
+        count = _tokens.decode(raw).input_tokens
+    except (ValueError, RecursionError) as error:
+        raise _malformed(error) from None
+    if count is None:
+        raise MalformedReplyError("It holds no input_tokens.")
+    return Completion(text="", usage=Usage(prompt_tokens=count))
 
 
 def error_in_reply(raw: bytes) -> ErrorInReplyError:
@@ -138,25 +180,26 @@ def error_in_reply(raw: bytes) -> ErrorInReplyError:
         kind = msgspec.json.decode(raw)["error"]["type"]
     except (ValueError, RecursionError, KeyError, TypeError):
         kind = ""
-    return ErrorInReplyError(_STATUS_OF_ERROR.get(kind, 502) if isinstance(kind, str) else 502, raw)
+    return ErrorInReplyError(STATUS_OF_ERROR.get(kind, 502) if isinstance(kind, str) else 502, raw)
 
 
 class MessageStream:
     """Reads the stream of one answer.
 
     Args:
-        on_text: Gets each piece of its text.
+        on_delta: Gets its pieces.
+        relay: Hand on the bytes of its events, too.
     """
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
-        self._events = SSEParser()
-        self._texts: list[str] = []
-        self._reasoning: list[str] = []
-        self._tools: dict[int, tuple[_Block, list[str]]] = {}
+    def __init__(self, on_delta: OnDelta, relay: bool = False) -> None:
+        self._on_delta = on_delta
+        self._events = EventRelay(self._take, on_delta, relay)
+        self._blocks = Assembly(on_delta)
         self._usage = _Usage()
         self._model = ""
         self._stop_reason: str | None = None
+        self._stop_sequence: str | None = None
+        self._container: Any = None
         self._done = False
 
     def feed(self, piece: bytes) -> bool:
@@ -172,11 +215,7 @@ class MessageStream:
             MalformedReplyError: An event is none of this protocol.
             ErrorInReplyError: An event is an error.
         """
-        for event in self._events.feed(piece):
-            self._take(event.data)
-            if self._done:
-                break
-        return self._done
+        return self._events.feed(piece)
 
     def finish(self) -> Completion:
         """Gives the whole answer.
@@ -185,55 +224,54 @@ class MessageStream:
             MalformedReplyError: The stream ended before the answer did.
         """
         if not self._done:
-            for event in self._events.finish():
-                self._take(event.data)
+            self._events.finish()
         if not (self._done or self._stop_reason):
             raise MalformedReplyError("The stream was cut off before its end.")
-        return Completion(
-            text="".join(self._texts),
-            finish_reason=_FINISH.get(self._stop_reason or "", self._stop_reason),
-            usage=_usage(self._usage),
-            model=self._model,
-            tool_calls=[_tool_call(block, "".join(parts)) for _, (block, parts) in sorted(self._tools.items())],
-            reasoning="".join(self._reasoning),
-        )
+        completion = completion_of(*self._blocks.finish())
+        completion.finish_reason = _finish(self._stop_reason)
+        completion.stop_sequence = self._stop_sequence
+        completion.usage = _usage(self._usage)
+        completion.model = self._model
+        completion.whole = completion.whole and self._blocks.whole and self._container is None
+        return completion
 
     def whole(self, completion: Completion) -> None:
         """Takes an answer that came in one piece, though a stream was asked for."""
-        if completion.text:
-            self._on_text(completion.text)
+        for piece in pieces_of(completion):
+            if piece:
+                self._on_delta(piece)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, sent: SentEvent) -> Took:
         try:
-            event = _event.decode(data)
+            event = _event.decode(sent.data)
         except (ValueError, RecursionError) as error:
             raise _malformed(error) from None
         match event.type:
-            case "content_block_delta" | "content_block_start":
-                block = event.delta or event.content_block
-                if block is not None:
-                    self._add(event.index, block)
+            case "content_block_delta" if event.delta is not None:
+                self._blocks.add(event.index, event.delta)
+            case "content_block_start" if event.content_block is not None:
+                self._blocks.begin(event.index, event.content_block)
+            case "content_block_stop":
+                self._blocks.end(event.index)
             case "message_start" if event.message is not None:
                 self._model = event.message.model or ""
+                self._container = event.message.container
                 self._count(event.message.usage)
             case "message_delta":
                 self._count(event.usage)
-                self._stop_reason = (event.delta.stop_reason if event.delta else None) or self._stop_reason
+                self._end(event.delta)
             case "message_stop":
                 self._done = True
+                return "last"
             case "error":
-                raise error_in_reply(data)
+                raise error_in_reply(sent.data)
+        return "more"
 
-    def _add(self, index: int, block: _Block) -> None:
-        if block.text:
-            self._texts.append(block.text)
-            self._on_text(block.text)
-        if block.thinking:
-            self._reasoning.append(block.thinking)
-        if block.type == "tool_use":
-            self._tools[index] = (block, [])
-        elif block.partial_json and index in self._tools:
-            self._tools[index][1].append(block.partial_json)
+    def _end(self, delta: Delta | None) -> None:
+        if delta is not None:
+            self._stop_reason = delta.stop_reason or self._stop_reason
+            self._stop_sequence = delta.stop_sequence or self._stop_sequence
+            self._container = self._container or delta.container
 
     def _count(self, usage: _Usage | None) -> None:
         """Takes counts as they come; those of `message_delta` are cumulative and may leave some out."""
@@ -241,6 +279,10 @@ class MessageStream:
             value = getattr(usage, field, None)
             if value is not None:
                 setattr(self._usage, field, value)
+
+
+def _finish(reason: str | None) -> str | None:
+    return _FINISH.get(reason, reason) if reason else None
 
 
 def _malformed(error: Exception) -> MalformedReplyError:
@@ -255,14 +297,11 @@ def _usage(found: _Usage | None) -> Usage:
         return Usage()
     read, written = found.cache_read_input_tokens, found.cache_creation_input_tokens
     prompt = None if found.input_tokens is None else found.input_tokens + (read or 0) + (written or 0)
+    details = found.output_tokens_details
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=found.output_tokens,
+        reasoning_tokens=details.thinking_tokens if details is not None else None,
         cached_tokens=read,
         cache_write_tokens=written,
     )
-
-
-def _tool_call(block: _Block, arguments: str) -> dict[str, Any]:
-    text = arguments or msgspec.json.encode(block.input or {}).decode()
-    return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": text}}

@@ -83,7 +83,7 @@ class Upstream:
         self._http = http
         self._clock = clock
         self._max_bytes = max_reply_bytes
-        self._targets: dict[tuple[str, str], Target] = {}
+        self._targets: dict[tuple[str, str, str], Target] = {}
 
     def errand(
         self,
@@ -110,11 +110,11 @@ class Upstream:
         Raises:
             RefusedEndpointError: The base URL is none.
         """
-        place = self._targets.get((deployment.base_url, path))
+        place = self._targets.get((deployment.base_url, path, query))
         if place is None:
             if len(self._targets) >= _MAX_TARGETS:
                 self._targets.clear()
-            place = self._targets[deployment.base_url, path] = target(deployment.base_url, path, query)
+            place = self._targets[deployment.base_url, path, query] = target(deployment.base_url, path, query)
         return Errand(place, deployment.model, key, timeout_s, protocol, request)
 
     async def complete(
