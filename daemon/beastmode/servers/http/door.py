@@ -12,6 +12,7 @@ from beastmode.core.config import HttpSettings
 from beastmode.metrics.health import Issue
 from beastmode.servers.http.gate import Gate
 from beastmode.servers.http.pings import Pings
+from beastmode.servers.http.reading import Limits
 from beastmode.servers.http.routes import Router
 from beastmode.servers.http.server import HttpServer
 from beastmode.servers.services import Services
@@ -42,9 +43,8 @@ class HttpDoor:
         router = Router(services, self._pings)
         names = frozenset({*settings.names, settings.host} - {"0.0.0.0", "::", ""})  # noqa: S104  # no names
         gate = Gate(token=lambda: token.value, own_hosts=lambda: names)
-        self._server = HttpServer(
-            router, gate, max_body_bytes=settings.max_body_bytes, clock=services.clock, refusal=router.refusal
-        )
+        limits = Limits(body_bytes=settings.max_body_bytes)
+        self._server = HttpServer(router, gate, clock=services.clock, limits=limits, refusal=router.refusal)
         self.url: str | None = None
         self.problem: Issue | None = None
 

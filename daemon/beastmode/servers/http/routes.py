@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -78,7 +78,7 @@ class Router:
             return None
         return handle(exchange)
 
-    def refusal(self, path: str, status: int, message: str, tips: tuple[str, ...] = ()) -> bytes:
+    def refusal(self, path: str, status: int, message: str, tips: Sequence[str] = ()) -> bytes:
         """Writes the body of an error in the shape of the protocol that a path belongs to.
 
         Args:
@@ -88,7 +88,7 @@ class Router:
             tips: What to do next.
         """
         dialect = self._messages if path.startswith("/v1/messages") else self._chat
-        return dialect.error(BeastError(message, tips=tips), status)
+        return dialect.error(BeastError(message, tips=list(tips)), status)
 
     def _make_routes(self, pings: Pings) -> list[Route]:
         answering, listing = Answering(self._services, pings), Listing(self._services)
