@@ -114,9 +114,7 @@ class ResponsesWriter(StreamWriter):
                 if not any(output.texts):
                     events = self._grow(output, text)
                 place["name"] = output.called.name
-                events += self._event(
-                    "response.function_call_arguments.done", **place, arguments=text, name=item["name"]
-                )
+                events += self._event("response.function_call_arguments.done", **place, arguments=text)
             case "custom":
                 events = self._event("response.custom_tool_call_input.delta", **place, delta=text)
                 events += self._event("response.custom_tool_call_input.done", **place, input=text)
