@@ -27,7 +27,7 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.paths import SOCKET_PATH_MAX_BYTES
-from beastmode.core.plugins import Call
+from beastmode.core.plugins import Call, OnDelta
 from beastmode.core.types import Completion
 from beastmode.wire import openai_chat
 from beastmode.wire.target import Errand, target
@@ -170,7 +170,7 @@ class LocalProcess:
         message = f"{self._model} can not be loaded from {self.path}: {reason.strip()[:300]}"
         return UpstreamError(message, tips=tips, model=self._model)
 
-    async def ask(self, call: Call, on_delta: Callable[[str], None] | None) -> Completion:
+    async def ask(self, call: Call, on_delta: OnDelta | None) -> Completion:
         """Answers one request; the caller holds `turn`.
 
         Args:

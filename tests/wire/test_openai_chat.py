@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beastmode.core.deltas import Delta, Thought, ToolPiece
 from beastmode.core.errors import MalformedReplyError
 from beastmode.core.types import Completion, Message, Request, Usage
 from beastmode.wire.faults import ErrorInReplyError
@@ -30,8 +31,8 @@ STOP = chunk({}, "stop")
 FOUR = {"type": "text", "text": "4"}
 
 
-def streamed(*events: bytes) -> tuple[Completion, list[str]]:
-    deltas: list[str] = []
+def streamed(*events: bytes) -> tuple[Completion, list[Delta]]:
+    deltas: list[Delta] = []
     stream = ChatStream(deltas.append)
     for event in events:
         stream.feed(event)
@@ -270,7 +271,13 @@ class TestStreams:
             chunk({}, "tool_calls"),
             DONE,
         )
-        assert deltas == []
+        assert deltas == [
+            ToolPiece(0, "a", "f"),
+            ToolPiece(1, "b", "g", '{"y"'),
+            ToolPiece(0, arguments='{"x"'),
+            ToolPiece(1, arguments=":2}"),
+            ToolPiece(0, arguments=":1}"),
+        ]
         assert completion.tool_calls == [
             {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}},
             {"id": "b", "type": "function", "function": {"name": "g", "arguments": '{"y":2}'}},
@@ -289,7 +296,7 @@ class TestStreams:
     def test_reasoning_and_refusals_are_told_from_text(self) -> None:
         completion, deltas = streamed(chunk({"reasoning_content": "hm"}), chunk({"refusal": "No."}), STOP)
         assert (completion.reasoning, completion.text, completion.finish_reason) == ("hm", "No.", "content_filter")
-        assert deltas == ["No."]
+        assert deltas == [Thought("hm"), "No."]
 
     @pytest.mark.parametrize("error", [{"message": "overloaded", "code": 503}, "overloaded"])
     def test_an_error_in_the_stream_is_an_error(self, error: object) -> None:
@@ -305,7 +312,7 @@ class TestStreams:
             streamed(b"data: " + raw.replace(b"[DONE]", b""))
 
     def test_an_answer_in_one_piece_is_one_delta(self) -> None:
-        deltas: list[str] = []
+        deltas: list[Delta] = []
         stream = ChatStream(deltas.append)
         stream.whole(Completion(text="hello"))
         stream.whole(Completion(text=""))
