@@ -151,7 +151,8 @@ class RandomWord:
 
 def literal_bent(text: str, draw: random.Random) -> str | None:
     """One character inside a path, a quoted string or a file name changes."""
-    fits = list(re.finditer(r"""["'`][\w.*/ -]{3,}["'`]|(?<![\w])[~.]?/[\w./*-]{3,}|\*\.\w+|\b\w+\.\w{2,4}\b""", text))
+    pattern = r"""(?<!\w)(["'`])(?:(?!\1).)*\1(?!\w)|(?<![\w])[~.]?/[\w./*-]{3,}|\*\.\w+|\b\w+\.\w{2,4}\b"""
+    fits = [match for match in re.finditer(pattern, text) if len(match[0]) > 3]
     if not fits:
         return None
     match = draw.choice(fits)

@@ -46,6 +46,10 @@ VETOED = [
     ("order", "Copy the files from alpha to beta", "Copy the files to alpha from beta"),
     ("order", "Open the list and copy lines to it", "Open the list and copy lines from it"),
     ("order", "Subtract a from b", "Subtract b from a"),
+    ("order", "Check whether an element exists within a tuple", "Check whether an element within exists a tuple"),
+    ("order", "Read the file through a buffer", "Read through the file a buffer"),
+    ("order", "List folders below the other directories", "List directories below the other folders"),
+    ("order", "Print all processes of a child process", "Print all process of a child processes"),
     ("and_or", "Find files with a tab and a space", "Find files with a tab or a space"),
     ("unit", "List files larger than 10 MB", "List files larger than 10 GB"),
     ("unit", "Set the timeout to 5s", "Set the timeout to 5ms"),
@@ -87,6 +91,15 @@ ALLOWED = [
     ("What's the command to delete all logs", "Delete all logs"),
     ("Explain:\n```\nx = 1  \n```", "Please explain:\n```\nx = 1\n```"),
     ("Display all Files In ~/Src", "display all files in ~/src"),
+    ("Check whether a number is prime", "Verify that a number is prime"),
+    ("Check if the triangle is valid", "Check whether the triangle is valid or not"),
+    ("Sort a list according to the second element", "Sort a list by the second element"),
+    ("Split a string by using regex", "Split a string using RegEx"),
+    ("Convert a decimal number to a binary number", "Convert decimal to binary"),
+    ("Perform the concatenation of two lists", "Concatenation of two lists"),
+    ("Find the difference of two squares", "Find the difference between two squares"),
+    ("Convert a camel case string to lower case", "Convert a camel cases string to lower cases"),
+    ("List the working directory", "List the working folder"),
 ]
 
 
@@ -135,6 +148,44 @@ def test_the_difference_is_told_in_the_words_of_both_prompts() -> None:
 def test_a_lower_case_copy_is_the_same_but_a_file_name_in_other_case_is_not() -> None:
     assert veto("Search for all files named README.md", "search for all files named readme.md") is None
     assert veto("Search for all files named README.md", "Search for all files named readme.md") is not None
+
+
+def test_capitals_after_a_polite_opening_are_meant() -> None:
+    assert veto("make the directory /path/to/x", "Can you make the directory /PATH/to/x") == "path"
+
+
+SLIPS = [
+    ("Print the directory of the script", "Print the directry of the script"),
+    ("Change the permissions of all files", "Change the permisions of all files"),
+    ("List files accessed last week", "List files accesed last week"),
+    ("Follow all symlinks", "Follow all symliks"),
+    ("List the current folder", "List the current foler"),
+    ("Change the owner of the file", "Chnge the owner of the file"),
+    ("List files bigger than 10 MB", "List files biger than 10 MB"),
+]
+
+
+@pytest.mark.parametrize(("meant", "slip"), SLIPS)
+def test_a_slip_of_the_finger_in_a_long_word_changes_nothing(meant: str, slip: str) -> None:
+    assert veto(meant, slip) is None
+    found = align(analyse(meant), analyse(slip))
+    assert not (found.swaps or found.only_a or found.only_b or found.moved)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Run the chmod command on it", "Run the chown command on it"),  # both are known
+        ("Show the stdin of the script", "Show the stdio of the script"),  # another last letter
+        ("Find the atime of the file", "Find the mtime of the file"),  # another first letter
+        ("Explain the class Directry here", "Explain the class Directory here"),  # a name
+        ("Count the quatlor in the list", "Count the quatloo in the list"),  # neither is known
+        ("Find the triplet in the list", "Find the triple in the list"),
+    ],
+)
+def test_words_that_are_only_alike_are_no_slips(a: str, b: str) -> None:
+    found = align(analyse(a), analyse(b))
+    assert veto(a, b) is not None or found.swaps or found.only_a or found.only_b
 
 
 def test_small_letters_are_variables_where_they_stand_like_one() -> None:

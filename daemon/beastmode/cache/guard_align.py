@@ -66,7 +66,7 @@ def align(a: Analysis, b: Analysis) -> Alignment:
     only_b: list[Token] = []
     for left, right in gaps:
         _fill(left, right, pairs, swaps, only_a, only_b)
-    moved = _moved(swaps, only_a, only_b)
+    moved = (*_moved(swaps, only_a, only_b), *_crossed(pairs), *_moved_leads(pairs))
     leads = tuple((x, y) for x, y, _ in pairs if _lead_names(x) != _lead_names(y))
     return Alignment(tuple(pairs), tuple(swaps), tuple(only_a), tuple(only_b), moved, turned, leads)
 
@@ -76,7 +76,7 @@ def _folded(a: Analysis, b: Analysis) -> bool:
     if a.folded == b.folded:
         return False
     capital = b if a.folded else a
-    return capital.text.lstrip()[:1].isupper()
+    return capital.text.lstrip()[:1].isupper() and not capital.question
 
 
 def _lower(tokens: list[Token]) -> list[Token]:
@@ -214,6 +214,8 @@ def stands_for(a: Token, b: Token) -> str:
         return ""
     if words.is_opposite(a.key, b.key):
         return ""
+    if words.is_slip(a.text, b.text.lower()) or words.is_slip(b.text, a.text.lower()):
+        return TYPO
     degree = words.degrees().get(a.text.lower()), words.degrees().get(b.text.lower())
     if degree[0] and degree[0] == degree[1]:
         return FORM
@@ -225,7 +227,24 @@ def stands_for(a: Token, b: Token) -> str:
 
 
 _FIXED = frozenset(("number", "literal", "name", "path", "flag", "url", "sign", "not", "link", "slash"))
-_DERIVED = ("ion", "ation", "ition", "er", "or", "ing", "ment", "ly", "al", "ical", "ity", "ance", "ence", "e", "ed")
+_DERIVED = (
+    "ion",
+    "ation",
+    "ition",
+    "er",
+    "or",
+    "ing",
+    "ment",
+    "ly",
+    "al",
+    "ical",
+    "ity",
+    "ance",
+    "ence",
+    "e",
+    "ed",
+    "ic",
+)
 
 
 def same_family(a: str, b: str) -> bool:
@@ -252,6 +271,33 @@ def _moved(swaps: list[tuple[Token, Token]], only_a: list[Token], only_b: list[T
             right.remove(x.key)
             found.append(x)
     return tuple(found)
+
+
+def _crossed(pairs: list[tuple[Token, Token, str]]) -> list[Token]:
+    """Finds words that stand for each other and changed places: `folders ... directories` the other way round.
+
+    Where all that differs is the place of the same words, forms of one word count too: `file ... files`.
+    """
+    changed = [(x, x.text.lower(), y.text.lower()) for x, y, how in pairs if how != SAME]
+    if len(changed) < 2:
+        return []
+    if sorted(" ".join(x for _, x, _ in changed).split()) == sorted(" ".join(y for _, _, y in changed).split()):
+        return [x for x, _, _ in changed]
+    others = {(one, other) for _, one, other in changed}
+    return [x for x, one, other in changed if (other, one) in others and words.lemma(one) != words.lemma(other)]
+
+
+def _moved_leads(pairs: list[tuple[Token, Token, str]]) -> list[Token]:
+    """Finds words that lost a preposition which another word got: `exists within x` and `within exists x`."""
+    gone: set[str] = set()
+    come: set[str] = set()
+    for x, y, _ in pairs:
+        if x.leads != y.leads:
+            one, other = ({_LEADS.get(lead, lead) for lead in token.leads} for token in (x, y))
+            gone |= one - other
+            come |= other - one
+    names = gone & come
+    return [x for x, y, _ in pairs if names and x.leads != y.leads]
 
 
 def _lead_names(token: Token) -> frozenset[str]:

@@ -15,7 +15,7 @@ _ATOM = re.compile(
     (?P<quoted>"[^"\n]*"|`[^`'\n]*[`']|(?<![\w'])'[^'\n]*'(?!\w))
     |(?P<url>\b[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>)]+)
     |(?P<mail>\b[\w.+-]+@[\w-]+\.[\w.-]+\b)
-    |(?P<named>\b(?i:c\+\+|c\#|f\#|objective-c|and/or)(?![\w+#]))
+    |(?P<named>\b(?i:c\+\+|c\#|f\#|objective-c|and/or|regex(?:es|p)?)(?![\w+#]))
     |(?P<number>(?<![\w.$/])[-+]?(?:0[xX][0-9a-fA-F]+|\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)*(?:[eE][-+]?\d+)?)(?![\w]*[/_]|\.\w)
         (?:\s?%|(?P<unit>[a-zA-Z]+\b)|(?!\w)))
     |(?P<path>[^\s"'`,;()?!/\\~*$]{0,64}[/\\~*$][^\s"'`,;()?!]*[^\s"'`,;()?!.:]|[/~*$])
@@ -167,7 +167,7 @@ def _tokens(text: str) -> list[Token]:
         elif token.key not in words.words_of("dropped"):
             found.append(_known(token, tuple(leads)))
             leads.clear()
-    if {"from", "to", "into"} & set(leads):
+    if {"from", "to", "into", "above", "over", "against"} & set(leads):
         found.append(Token(raw[-1].text, "it", "word", tuple(leads)))
     return _without_doubles(found)
 
@@ -225,7 +225,9 @@ def _raw(text: str) -> list[Token]:
 def _cut_word(match: re.Match[str]) -> list[Token]:
     text = match[0]
     low = text.lower().removesuffix("'s")
-    return [Token(text, words.corrected(low.replace("'", "")), "word")]
+    plain = low.replace("'", "")
+    named = match.start() > 0 and text[0].isupper()
+    return [Token(text, plain if named else words.corrected(plain), "word")]
 
 
 def _cut_quoted(match: re.Match[str]) -> list[Token]:
@@ -317,8 +319,19 @@ def _phrases() -> dict[str, list[tuple[list[str], str]]]:
     found: dict[str, list[tuple[list[str], str]]] = {}
     for phrase, name in sorted(words.lexicon()["phrases"].items(), key=lambda item: -len(item[0].split())):
         parts = phrase.split()
-        found.setdefault(parts[0], []).append((parts, name))
+        found.setdefault(words.lemma(parts[0]), []).append((parts, name))
     return found
+
+
+def _is_phrase(keys: list[str], parts: list[str]) -> bool:
+    """Knows a phrase in each form of its words; `log in` is not `logs in`."""
+    if keys == parts or parts[-1] == "in":
+        return keys == parts
+    small = words.words_of("leads") | words.words_of("dropped")
+    pairs = [(key, part) for key, part in zip(keys, parts, strict=True) if key != part]
+    if any(key in small or part in small or part.endswith("ing") for key, part in pairs):
+        return False
+    return all(words.lemma(key) == words.lemma(part) for key, part in pairs)
 
 
 def _joined(raw: list[Token]) -> list[Token]:
@@ -342,9 +355,10 @@ def _phrase_at(flat: list[Token], position: int) -> tuple[int, str]:
     token = flat[position]
     if token.kind != "word":
         return 0, ""
-    for parts, name in _phrases().get(token.key, ()):
+    for parts, name in _phrases().get(words.lemma(token.key), ()):
         window = flat[position : position + len(parts)]
-        if [each.key for each in window] == parts and all(each.kind == "word" for each in window):
+        fits = len(window) == len(parts) and all(each.kind == "word" for each in window)
+        if fits and _is_phrase([each.key for each in window], parts):
             return len(parts), name
     return 0, ""
 

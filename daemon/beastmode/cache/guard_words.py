@@ -14,7 +14,8 @@ VOCABULARY_FILE = "vocabulary.txt"
 
 _DENYING = ("un", "in", "im", "ir", "il", "non", "dis", "de", "anti", "mis", "a")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-_SLIP_LETTERS = 6
+_SLIP_LETTERS = 5
+_MEANT_LETTERS = 6
 _LONGEST = 20
 
 
@@ -55,12 +56,18 @@ def degrees() -> dict[str, str]:
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Returns common English words of six letters and more, and every word of the lexicon."""
+    """Returns common English words of three letters and more, and every word of the lexicon."""
     text = resources.files("beastmode.cache").joinpath(VOCABULARY_FILE).read_text(encoding="ascii")
+    return frozenset(text.split()) | words_of_this_trade()
+
+
+@cache
+def words_of_this_trade() -> frozenset[str]:
+    """Returns every word of the lexicon."""
     lists = lexicon()
     known = [words for words in lists.values() if isinstance(words, str)]
     known += [" ".join(lists["phrases"]), " ".join(lists["spellings"]), *lists["kinds"].values()]
-    return frozenset(text.split()) | frozenset(" ".join(known).split())
+    return frozenset(" ".join(known).split())
 
 
 @lru_cache(maxsize=65536)
@@ -114,20 +121,45 @@ def _bare(word: str) -> str:
 
 @lru_cache(maxsize=65536)
 def corrected(word: str) -> str:
-    """Undoes a slip of the finger: an unknown word that is one letter away from one known word only.
+    """Undoes a slip of the finger: an unknown word that is one letter away from one known word, or one of this trade.
 
     Short words and first letters are left alone: there, too many words are one letter from another.
 
     Args:
         word: One word, lower case.
     """
-    if not _SLIP_LETTERS <= len(word) <= _LONGEST or not (word.isascii() and word.isalpha()) or _is_known(word):
+    if not _SLIP_LETTERS <= len(word) <= _LONGEST or not (word.isascii() and word.isalpha()) or is_known(word):
         return word
-    found = {near for near in _one_away(word) if len(near) >= _SLIP_LETTERS and near in vocabulary()}
-    return max(found) if len({lemma(near) for near in found}) == 1 else word
+    found = {near for near in _one_away(word) if len(near) >= _MEANT_LETTERS and near in vocabulary()}
+    for near in (found, found & words_of_this_trade()):
+        if len({lemma(each) for each in near}) == 1:
+            return max(near)
+    return word
 
 
-def _is_known(word: str) -> bool:
+def is_slip(word: str, meant: str) -> bool:
+    """Tells whether one word is another one with a slip of the finger inside it; `meant` alone is a known word.
+
+    Two texts show what was meant where one text alone leaves a choice: `directry` is `directory` or `directly`.
+
+    Args:
+        word: What may be misspelt, as it stands there: any capital makes it a name.
+        meant: What it may be, lower case.
+    """
+    if not _SLIP_LETTERS <= len(word) <= _LONGEST or not (word.isascii() and word.isalpha() and word.islower()):
+        return False
+    if abs(len(word) - len(meant)) > 1 or word[0] != meant[0] or word[-1] != meant[-1]:
+        return False
+    return not is_known(word) and is_known(meant) and meant in _one_away(word)
+
+
+@lru_cache(maxsize=65536)
+def is_known(word: str) -> bool:
+    """Tells whether a word, or what it is a form of, is in any list.
+
+    Args:
+        word: One word, lower case.
+    """
     stem = _cut(word)
     return any(form in vocabulary() for form in (word, word.removesuffix("es"), stem, _bare(stem), stem + "e"))
 
