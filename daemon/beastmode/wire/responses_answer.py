@@ -75,7 +75,7 @@ class Output:
         given = {} if begun else parsed(text)
         arguments = {**action.fixed, **given} if isinstance(given, dict) else action.fixed
         told = {"id": self.id, "type": action.item, "status": status, "call_id": self.call_id}
-        return told | {action.field: arguments}
+        return told | action.beside | {action.field: arguments}
 
     def _call(self, kind: str, field: str, text: str) -> dict[str, Any]:
         space = {"namespace": self.called.namespace} if self.called.namespace else {}

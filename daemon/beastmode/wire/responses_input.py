@@ -8,7 +8,7 @@ import msgspec
 
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Message
-from beastmode.wire.responses_tools import ACTION_OF_ITEM, ACTIONS, chat_name, freeform
+from beastmode.wire.responses_tools import ACTION_OF_ITEM, ACTIONS, chat_name, freeform, functions
 
 Item = dict[str, Any]
 
@@ -74,8 +74,13 @@ def _take(where: str, item: Any, found: Conversation) -> None:
             found.kept.append([len(found.messages), {"type": "message", "phase": item["phase"]}])
     elif not isinstance(kind, str):
         raise _wrong(f"{where}.type", "is no text")
+    elif kind.startswith("tool_search_") and not item.get("call_id"):
+        found.kept.append([len(found.messages), item])  # a search that OpenAI made
+        found.tools.extend(tool_list(f"{where}.tools", item.get("tools")))
     elif kind in _CALLS:
         _add_call(_call(where, item, kind), found.messages)
+    elif kind == "tool_search_output":
+        _add_tools(where, item, found)
     elif kind in _OUTPUTS:
         found.messages.append(_output(where, item, kind))
     elif kind == "item_reference":
@@ -182,6 +187,15 @@ def _add_call(call: Item, messages: list[Message]) -> None:
     if not messages or messages[-1].role != "assistant":
         messages.append(Message(role="assistant"))
     messages[-1].tool_calls = [*(messages[-1].tool_calls or ()), call]
+
+
+def _add_tools(where: str, item: Item, found: Conversation) -> None:
+    """Takes tools that a search has found: they can be called from now on."""
+    tools = tool_list(f"{where}.tools", item.get("tools"))
+    names = ", ".join(tool["function"]["name"] for tool in functions(tools))
+    said = f"These tools can be called now: {names}" if names else "No tool was found."
+    found.messages.append(Message(role="tool", content=said, tool_call_id=item["call_id"]))
+    found.tools.extend(tools)
 
 
 def _output(where: str, item: Item, kind: str) -> Message:

@@ -39,6 +39,7 @@ class Action(NamedTuple):
         description: What a model is told.
         parameters: JSON schema of the arguments.
         fixed: Arguments that every call has.
+        beside: Fields that every call has beside its arguments.
     """
 
     item: str
@@ -46,6 +47,7 @@ class Action(NamedTuple):
     description: str
     parameters: dict[str, Any]
     fixed: dict[str, Any]
+    beside: dict[str, Any] = {}
 
 
 ACTIONS = {
@@ -73,6 +75,14 @@ ACTIONS = {
     ),
     "apply_patch": Action(
         "apply_patch_call", "operation", "Creates, updates or deletes a file of the user's.", _PATCH, {}
+    ),
+    "tool_search": Action(
+        "tool_search_call",
+        "arguments",
+        "Finds tools that can be called next.",
+        {"type": "object", "properties": {"query": _TEXT}, "required": ["query"]},
+        {},
+        {"execution": "client"},
     ),
 }
 ACTION_OF_ITEM = {action.item: name for name, action in ACTIONS.items()}
@@ -113,7 +123,7 @@ def functions(tools: list[Tool]) -> list[Tool]:
     Args:
         tools: As the request has them.
     """
-    found = []
+    found: list[Tool] = []
     for tool in tools:
         match tool.get("type"):
             case "function" if _named(tool):
@@ -124,8 +134,9 @@ def functions(tools: list[Tool]) -> list[Tool]:
                 found.extend(_inner(tool))
             case kind if kind in ACTIONS and _runs_here(tool):
                 action = ACTIONS[kind]
-                found.append(_worded(kind, action.description, action.parameters))
-    return found
+                schema = tool.get("parameters") if isinstance(tool.get("parameters"), dict) else None
+                found.append(_worded(kind, tool.get("description") or action.description, schema or action.parameters))
+    return list({tool["function"]["name"]: tool for tool in found}.values())
 
 
 def untranslated(tools: list[Tool]) -> list[Tool]:
@@ -216,8 +227,10 @@ def _named(tool: Tool) -> bool:
 
 
 def _runs_here(tool: Tool) -> bool:
-    """A shell may stand in a container of OpenAI's."""
+    """A shell may stand in a container of OpenAI's, and tools be sought there."""
     place = tool.get("environment")
+    if tool.get("type") == "tool_search":
+        return tool.get("execution") == "client"
     return tool.get("type") != "shell" or (isinstance(place, dict) and place.get("type") == "local")
 
 
