@@ -58,12 +58,12 @@ class AnthropicMessages(Dialect):
 
     def plain(self, told: Told, completion: Completion) -> bytes:
         """Writes a whole message; a prompt that nobody counted is estimated from `told.request`."""
-        known = completion.usage.prompt_tokens is not None or told.request is None
+        asked = None if completion.usage.prompt_tokens else told.request
         message = message_head(told) | {
             "content": completion.blocks or _blocks(told, completion),
             "stop_reason": stop_reason(completion),
             "stop_sequence": completion.stop_sequence,
-            "usage": usage_of(completion, 1 if known or not told.request else estimated_tokens(told.request)),
+            "usage": usage_of(completion, 1 if asked is None else estimated_tokens(asked)),
         }
         return _encode(message)
 

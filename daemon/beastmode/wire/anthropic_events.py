@@ -58,7 +58,7 @@ def usage_of(completion: Completion, prompt_tokens: int) -> dict[str, int]:
     read, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
     prompt, output = usage.prompt_tokens, usage.completion_tokens
     return {
-        "input_tokens": max(1, prompt_tokens) if prompt is None else max(0, prompt - read - written),
+        "input_tokens": max(0, prompt - read - written) if prompt else max(1, prompt_tokens),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
         "output_tokens": _estimated_output(completion, usage) if output is None else output,

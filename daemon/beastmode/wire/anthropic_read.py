@@ -3,7 +3,7 @@
 What OpenAI's chat format has a word for gets that word. The rest stays where it was, in Anthropic's words: other blocks
 as parts of a content, other fields as parameters. Where a block that became a message or a tool call says more than
 those can hold (an error flag, a place between texts), a mark stays in the content: a part of its type without its
-content.
+content. A text document or a search result is a text part that holds its block.
 
 Source: https://docs.anthropic.com/en/api/messages
 """
@@ -222,13 +222,32 @@ def _part(block: Block, where: str, index: int) -> Block:
         return block if len(block) == 2 else {"type": "text", "text": block["text"], **_rest(block, ("type", "text"))}
     url = _url(block.get("source")) if kind in ("image", "document") else None
     if url is None:
-        return block
+        text = _told(kind, block)
+        return {"type": "text", "text": text, "block": block} if text else block
     if kind == "image":
         return {"type": "image_url", "image_url": {"url": url}, **_rest(block, ("type", "source"))}
     if not url.startswith("data:"):
         return block
-    file = {"filename": str(block.get("title") or "document.pdf"), "file_data": url}
+    title = str(block.get("title") or "document")
+    file = {"filename": title if title.endswith(".pdf") else f"{title}.pdf", "file_data": url}
     return {"type": "file", "file": file, **_rest(block, ("type", "source"))}
+
+
+def _told(kind: str, block: Block) -> str:
+    """What a text document or a search result tells in plain words, for models that know no such blocks."""
+    source = block.get("source")
+    if kind == "search_result":
+        told = block.get("content")
+    elif kind == "document" and type(source) is dict and source.get("type") in ("text", "content"):
+        told = source.get("data") or source.get("content")
+    else:
+        return ""
+    if type(told) is list:
+        told = "\n".join([str(one.get("text") or "") for one in told if type(one) is dict])
+    if type(told) is not str:
+        return ""
+    titles = [title for title in (block.get("title"), source) if type(title) is str and title]
+    return "\n".join([*titles, told])
 
 
 def _url(source: Any) -> str | None:
@@ -308,7 +327,7 @@ def _read_tool_choice(params: dict[str, Any], name: str, value: Any) -> None:
     kind = value.get("type") if type(value) is dict else None
     if kind == "tool" and type(value.get("name")) is str:
         params[name] = {"type": "function", "function": {"name": value["name"]}}
-    elif kind in _CHOICES:
+    elif type(kind) is str and kind in _CHOICES:
         params[name] = _CHOICES[kind]
     else:
         _wrong(name, "an object of the type auto, any, none or tool, that with a name")

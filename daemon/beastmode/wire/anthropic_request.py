@@ -209,6 +209,9 @@ def _blocks(content: str | list[dict[str, Any]] | None) -> list[Block]:
 
 def _block(part: dict[str, Any]) -> Block | None:
     kind = part.get("type")
+    block = part.get("block")
+    if kind == "text" and isinstance(block, dict):
+        return block  # such as a search result, of which the text says only as much as text can
     if kind == "text":
         text = part.get("text")
         blank = not text or (isinstance(text, str) and text.isspace())
