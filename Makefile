@@ -3,12 +3,12 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-long check fix bench clean
+.PHONY: help demo run test test-long test-clients check fix bench clean
 BIN := .venv/bin
 export PYTHON
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.ready-demo ## Set everything up, ask a real model on this machine, show what the daemon does, and leave nothing running
 	@$(BIN)/beast demo
@@ -21,6 +21,9 @@ test: check ## Check the code, then run every test, with coverage
 
 test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under load
 	@$(BIN)/pytest -m long -s -q
+
+test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: Claude Code, Codex, llm, aider (1.4 GB, fetched once)
+	@$(BIN)/pytest -m clients -v
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
 	@echo "Checking: format, lint, types, imports, documentation"
@@ -42,7 +45,7 @@ bench: .venv/.ready-test ## Run the benchmarks and show what changed since bench
 	@$(BIN)/python -P bench/run.py
 
 clean: ## Remove everything that was made here, the environment too
-	@rm -rf .venv build dist bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@rm -rf .venv build dist tests/clients/node/node_modules bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready-demo: pyproject.toml .ci/setup
@@ -50,3 +53,6 @@ clean: ## Remove everything that was made here, the environment too
 
 .venv/.ready-test: pyproject.toml .ci/setup
 	@.ci/setup test
+
+build/clients/.ready: .ci/setup | .venv/.ready-test
+	@.ci/setup clients

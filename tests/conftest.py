@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 LEFT_OUT = ("skipped", "xfailed")
-LONG = "it runs over a minute (make test-long)"
+APART = {
+    "long": "it runs over a minute (make test-long)",
+    "clients": "it runs large programs that are fetched for it (make test-clients)",
+}
 os.environ.setdefault("BEAST_HTTP__PORT", "0")  # many daemons run side by side
-deselected_key = pytest.StashKey[set[str]]()
+deselected_key = pytest.StashKey[set[tuple[str, str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,16 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Notes the long tests that this run does without."""
+    """Notes the tests that are run apart, and that this run does without."""
     for item in items:
-        if item.get_closest_marker("long"):
-            item.config.stash[deselected_key].add(item.nodeid)
+        for marker in APART:
+            if item.get_closest_marker(marker):
+                item.config.stash[deselected_key].add((marker, item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Takes over what a worker of a parallel run noted."""
-    node.config.stash[deselected_key].update(getattr(node, "workeroutput", {}).get("deselected", ()))
+    noted = getattr(node, "workeroutput", {}).get("deselected", ())
+    node.config.stash[deselected_key].update((marker, name) for marker, name in noted)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -56,9 +61,8 @@ def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which tests were left out, and why."""
     left_out = _left_out(terminalreporter)
-    deselected = terminalreporter.config.stash[deselected_key]
-    if deselected:
-        left_out[LONG] = list(deselected)
+    for marker, name in terminalreporter.config.stash[deselected_key]:
+        left_out.setdefault(APART[marker], []).append(name)
     if not left_out:
         return
     terminalreporter.section("left out")
@@ -72,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Turns a test that was skipped into a failure under CI=true."""
     if hasattr(session.config, "workeroutput"):
-        noted: set[str] = session.config.stash[deselected_key]
+        noted = session.config.stash[deselected_key]
         session.config.workeroutput["deselected"] = sorted(noted)
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

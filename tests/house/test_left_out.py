@@ -58,10 +58,13 @@ def test_a_module_that_is_left_out_counts_too(tmp_path: Path) -> None:
     assert done.returncode != pytest.ExitCode.OK
 
 
+@pytest.mark.parametrize("marker", ["long", "clients"])
 @pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["alone", "in parallel"])
-def test_a_long_test_is_named_and_fails_nothing(tmp_path: Path, options: tuple[str, ...]) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long\n")
-    text = "import pytest\n@pytest.mark.long\ndef test_that_is_long():\n    pass\n" + PASSED
-    done = run(tmp_path, text, "true", "-m", "not long", *options)
-    assert "(make test-long):\n  test_it.py::test_that_is_long\n" in done.stdout
+def test_a_test_that_is_run_apart_is_named_and_fails_nothing(
+    tmp_path: Path, options: tuple[str, ...], marker: str
+) -> None:
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\nmarkers = {marker}\n")
+    text = f"import pytest\n@pytest.mark.{marker}\ndef test_that_is_long():\n    pass\n" + PASSED
+    done = run(tmp_path, text, "true", "-m", f"not {marker}", *options)
+    assert f"(make test-{marker}):\n  test_it.py::test_that_is_long\n" in done.stdout
     assert done.returncode == pytest.ExitCode.OK
