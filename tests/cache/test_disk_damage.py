@@ -20,6 +20,7 @@ import pytest
 from beastmode.cache import disk, disk_check, disk_keeper
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.disk_check import UncheckedError, check_in_child
+from beastmode.cache.disk_map import AwayError, Map
 from support.answers import HeldClock, answer, key_of
 from support.waiting import until_async
 
@@ -266,6 +267,34 @@ class TestDamageWhileItRuns:
         assert tier.stats().entries == 1
         assert await tier.get(key_of("fresh"), 1001) == answer("fresh")
         await tier.close()
+
+    async def test_a_file_that_is_cut_short_is_noticed_where_other_changes_are_no_longer_looked_for(
+        self, folder: Path
+    ) -> None:
+        tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=20)
+        await tier.start()
+        await no_read_runs(tier)
+        tier._store.map.watch = False
+        cut_in_half(folder)
+        assert await tier.get(key_of(NAMES[100]), 1001) is None
+        assert len(aside(folder)) == 1
+        await tier.close()
+
+    def test_a_file_that_is_cut_short_during_a_commit_is_read_neither_then_nor_later(self, folder: Path) -> None:
+        map_ = Map(folder / "store")
+        map_.open(64 * MB, lambda env, txn: None)
+
+        def cut(txn: object) -> None:
+            cut_in_half(folder)
+            with pytest.raises(AwayError), map_.reading():
+                pass
+            raise LookupError  # so that nothing is written to what is left
+
+        with pytest.raises(LookupError):
+            map_.commit(cut)
+        with pytest.raises(AwayError), map_.reading():
+            pass
+        assert map_.close() is None
 
     async def test_a_lock_file_that_was_cut_is_mended(self, folder: Path) -> None:
         tier = DiskTier(folder, 64 * MB, 3600, HeldClock(), wait_s=20)

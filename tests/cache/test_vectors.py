@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beastmode.cache import index_keeper, vectors
+from beastmode.cache import index_keeper, index_snapshot, vectors
 from beastmode.cache.disk_store import Store
 from beastmode.cache.disk_tables import put_operation
 from beastmode.cache.index_build import Orders, Plan, Rows, build, collect, publish
@@ -566,6 +566,28 @@ class TestDamage:
             assert whole.index.nearest(OTHER, random_vectors(1)[0], floor=-1.0) is not None
             until(lambda: whole.index.stats().builds > builds)
         self.finds_everything(whole)
+
+    @pytest.mark.parametrize("damage", DAMAGES, ids=["truncated", "flipped", "zeroed", "deleted"])
+    def test_rows_too_large_to_be_read_whole_are_mapped_and_never_end_the_daemon_either(
+        self, whole: Shelf, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(index_snapshot, "READ_MAX_BYTES", 0)
+        whole.index.start()
+        self.finds_everything(whole)
+        builds = whole.index.stats().builds
+        damage(next(path for path in whole.files() if path.name == "matrix"))
+        assert found(whole.index, random_vectors(1)[0], OTHER) == []
+        until(lambda: whole.index.stats().builds > builds)
+        self.finds_everything(whole)
+
+    def test_rows_that_were_read_serve_on_when_their_file_is_cut_short(
+        self, whole: Shelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(index_keeper, "WATCH_S", 60.0)
+        whole.index.start()
+        self.finds_everything(whole)
+        truncate(next(path for path in whole.files() if path.name == "matrix"))
+        assert found(whole.index, random_vectors(340)[7], OTHER, k=1) == [keys_of(40, "other")[7]]
 
     def test_an_index_that_is_gone_is_built_anew_and_said_to_be(self, whole: Shelf) -> None:
         for path in whole.folder.iterdir():

@@ -39,6 +39,7 @@ class Map:
         self._env: lmdb.Environment | None = None
         self._moving = threading.Lock()  # held while the map is read, and while it is moved or taken away
         self._left: Fingerprint | None = None
+        self._least_bytes = 0
         self._lock_bytes = 0
 
     @property
@@ -76,7 +77,8 @@ class Map:
                 raise
             self.size_bytes = env.info()["map_size"]
             self._env = env
-            self._left = fingerprint(self.folder)
+            self._least_bytes = 0
+            self._leave()
         return prepared
 
     def close(self) -> Fingerprint | None:
@@ -92,7 +94,7 @@ class Map:
             self._mend_lock()
             env.close()
             found = fingerprint(self.folder)
-            return found if found == self._left else None
+            return found if found == self._left and found is not None and found[1] >= self._least_bytes else None
 
     @contextmanager
     def reading(self) -> Iterator[lmdb.Transaction[bytes]]:
@@ -123,7 +125,7 @@ class Map:
             with env.begin(write=True) as txn:
                 return work(txn)
         finally:
-            self._left = fingerprint(self.folder)
+            self._leave()
 
     def resize(self, size_bytes: int) -> None:
         """Makes the map larger, between transactions.
@@ -152,12 +154,23 @@ class Map:
         self._untouched().copy(str(folder), compact=True)
         (folder / DATA).chmod(0o600)
 
+    def _leave(self) -> None:
+        """Notes how the file is now; its size also against what somebody else did to it during a commit."""
+        self._left = left = fingerprint(self.folder)
+        self._least_bytes = max(self._least_bytes, left[1] if left is not None else 0)
+
     def _untouched(self) -> lmdb.Environment:
-        """The environment, where its file is the one that this process wrote last."""
-        env, left = self._env, self._left
+        """The environment, where its file is the one that this process wrote last.
+
+        LMDB never makes its file shorter: one that is, is looked for at any time, since to read it ends the process.
+        """
+        env, left, least_bytes = self._env, self._left, self._least_bytes
         if env is None:
             raise AwayError("the store is closed")
-        if self.watch and left is not None and fingerprint(self.folder) != left and self._left is left:
+        found = fingerprint(self.folder)
+        if found is not None and found[1] < least_bytes:
+            raise AwayError("somebody cut the store's file short")
+        if self.watch and left is not None and found != left and self._left is left:
             raise AwayError("somebody else changed the store's file")
         return env
 

@@ -1,4 +1,4 @@
-"""A snapshot of the vector index in use: proved, mapped into memory, searched within one scope. Needs numpy."""
+"""A snapshot of the vector index in use: proved, read or mapped into memory, searched in one scope. Needs numpy."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 CANDIDATES = 64
 """How many rows the search of a graph keeps in view; more are more exact and take longer."""
+
+READ_MAX_BYTES = 16 << 20
+"""Exact rows up to this size are read, larger ones mapped: a mapped file that is cut short ends who reads it."""
 
 
 class Graph:
@@ -79,7 +82,7 @@ class Graph:
 
 
 class Snapshot:
-    """Rows by scope, exact ones in a mapped file and graphs in memory.
+    """Rows by scope, exact ones in memory or a mapped file, graphs in memory.
 
     Args:
         folder: Its folder.
@@ -106,7 +109,8 @@ class Snapshot:
         self._scopes = (folder / SCOPES).read_bytes()
         self._starts = np.fromfile(folder / STARTS, "<i8")
         self._keys = (folder / KEYS).read_bytes()
-        self._matrix = _mapped(folder / MATRIX, manifest.rows, dim)
+        self._is_mapped = manifest.rows * dim * 4 > READ_MAX_BYTES
+        self._matrix = (_mapped if self._is_mapped else _read)(folder / MATRIX, manifest.rows, dim)
         self._check_shape(manifest)
         self.dead = frozenset(_all_keys((folder / DEAD).read_bytes()))
         self.graphs = {one.id: loaded.get(one.id) or _load(folder, one, dim) for one in manifest.segments}
@@ -134,8 +138,8 @@ class Snapshot:
         return sum(proof.size_bytes for proof in self.manifest.files.values())
 
     def mapped_is_intact(self) -> bool:
-        """Whether the mapped file is as it was: to read one that was cut short would end the process."""
-        return _print_of(self.folder / MATRIX) == self._prints[MATRIX]
+        """Whether no mapped file was changed: to read one that was cut short would end the process."""
+        return not self._is_mapped or _print_of(self.folder / MATRIX) == self._prints[MATRIX]
 
     def damaged_file(self) -> str | None:
         """Names a file that somebody else changed or took away since it was proved; None where all is well."""
@@ -170,9 +174,14 @@ def _all_keys(keys: bytes) -> list[bytes]:
     return [keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)]
 
 
+def _read(path: Path, rows: int, dim: int) -> Vectors:
+    found = np.fromfile(path, "<f4")
+    if len(found) != rows * dim:
+        raise DamagedSnapshotError(f"{path.name}: its size is wrong")
+    return found.reshape(rows, dim)
+
+
 def _mapped(path: Path, rows: int, dim: int) -> Vectors:
-    if not rows:
-        return np.empty((0, dim), np.float32)
     if path.stat().st_size != rows * dim * 4:
         raise DamagedSnapshotError(f"{path.name}: its size is wrong")
     return np.memmap(path, "<f4", "r", shape=(rows, dim)).view(np.ndarray)
