@@ -9,12 +9,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from support.provider_openai import OPENAI, Completions
+from support.provider_openai import Chat as Chat
+from support.provider_talks import STREAM_HEAD as STREAM_HEAD
+from support.provider_talks import Talk, http, last_user_text, stream
+
 if TYPE_CHECKING:
     from support.provider_server import ProviderServer, Seen
 
 KEY_HEADERS = ("authorization", "x-api-key", "api-key")
 MODELS = ["ok", "stream-slow", "hang", "tools"]
-WEATHER = [("get_weather", {"city": "Bern"}), ("get_weather", {"city": "Genève"})]
 ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"}
 ERROR_TYPES |= {404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}
 
@@ -53,14 +57,15 @@ def reply_for(seen: Seen, server: ProviderServer) -> Reply:
         return Reply([http({"error": {"message": "Invalid API key"}}, 401)])
     if path.endswith("/models"):
         return Reply([http({"object": "list", "data": [{"id": name} for name in MODELS]})])
-    if path.endswith("/chat/completions"):
-        return behave(seen, server, Chat(seen.body or {}))
+    for end, talk in OPENAI.items():
+        if path.endswith(end):
+            return behave(seen, server, talk(seen.body or {}))
     if path.endswith("/messages"):
         return behave(seen, server, Messages(seen.body or {}))
     return Reply([http({"error": {"message": f"no route {path}"}}, 404)])
 
 
-def behave(seen: Seen, server: ProviderServer, talk: Chat | Messages) -> Reply:
+def behave(seen: Seen, server: ProviderServer, talk: Talk) -> Reply:
     """Behaves as the model's name says."""
     name, number = re.fullmatch(r"(.*?)(?:-(\d+))?", talk.model).groups()
     status = re.fullmatch(r"e(\d{3})(-date)?", talk.model)
@@ -74,8 +79,8 @@ def behave(seen: Seen, server: ProviderServer, talk: Chat | Messages) -> Reply:
     return Reply([*talk.answer()], latency_s=int(number or 0) / 1000 if name == "latency" else 0.0)
 
 
-def _status(talk: Chat | Messages, status: int, date: bool = False) -> Reply:
-    headers = {}
+def _status(talk: Talk, status: int, date: bool = False) -> Reply:
+    headers = dict(talk.limits)
     if status == 429:
         headers["Retry-After"] = email.utils.formatdate(time.time() + 3, usegmt=True) if date else "1"
     return Reply(
@@ -83,44 +88,50 @@ def _status(talk: Chat | Messages, status: int, date: bool = False) -> Reply:
     )
 
 
-def _echo_key(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _echo_key(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     keys = {name: value for name, value in seen.headers.items() if name in KEY_HEADERS}
     message = f"Incorrect API key provided: {' '.join(keys.values())}. " * 3
     return Reply([http({"error": {"message": message, "type": "authentication_error"}, "headers": keys}, 401)])
 
 
-def _echo_prompt(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _echo_prompt(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     text = last_user_text(talk.body.get("messages", []))
     return Reply([http(talk.error(f"Rejected by the policy: {text!r} is not wanted", "invalid_request_error"), 400)])
 
 
-def _cut(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _cut(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     raw = b"".join(talk.answer())
     return Reply([raw[: len(raw) * 2 // 3]], close=True)
 
 
-def _hang_mid(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _hang_mid(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     raw = b"".join(talk.answer())
     return Reply([raw[: len(raw) * 2 // 3]], hang=True)
 
 
-def _drip(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _drip(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     raw = b"".join(talk.answer())
     return Reply([raw[i : i + 1] for i in range(len(raw))], pause_s=(number or 1) / 1000)
 
 
-def _no_stream_options(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _no_stream_options(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     if "stream_options" in talk.body:
         return Reply([http(talk.error("unknown field: stream_options", "invalid_request_error"), 400)])
     return Reply([*talk.answer()])
 
 
-def _redirect(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _no_completions(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
+    if isinstance(talk, Completions):
+        return Reply([http(talk.error("This is a chat model.", "invalid_request_error"), 404)])
+    return Reply([*talk.answer()])
+
+
+def _redirect(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     place = f"http://127.0.0.1:{server.other_port}{seen.path}"
     return Reply([http({}, 307, {"Location": place})])
 
 
-def _huge(seen: Seen, server: ProviderServer, talk: Chat | Messages, number: int | None) -> Reply:
+def _huge(seen: Seen, server: ProviderServer, talk: Talk, number: int | None) -> Reply:
     block = b"x" * (1 << 20)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (64 * len(block))
     return Reply([head, *([block] * 64)], pause_s=0)
@@ -136,6 +147,7 @@ SPECIAL = {
     "echo-prompt": _echo_prompt,
     "redirect": _redirect,
     "huge": _huge,
+    "no-completions": _no_completions,
     "no-stream-options": _no_stream_options,
     "garbage": lambda seen, server, talk, number: Reply([http(b"<html>It works!</html>")]),
     "bad-sse": lambda seen, server, talk, number: Reply([stream([b"data: {not json\n\n"])]),
@@ -145,130 +157,10 @@ SPECIAL = {
 }
 
 
-def http(body: object, status: int = 200, headers: dict[str, str] | None = None) -> bytes:
-    """A whole reply with a length."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    extra = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-    kind = "text/html" if isinstance(body, bytes) else "application/json"
-    return f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(raw)}\r\n{extra}\r\n".encode() + raw
-
-
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def chunked(piece: bytes) -> bytes:
-    """One chunk of a stream; an empty one ends it."""
-    return b"%x\r\n%s\r\n" % (len(piece), piece)
-
-
-def stream(events: list[bytes]) -> bytes:
-    """A whole stream in one write."""
-    return STREAM_HEAD + b"".join(chunked(event) for event in [*events, b""])
-
-
-def last_user_text(messages: list[dict]) -> str:
-    """The last text a user said, whichever shape the content has."""
-    for message in reversed(messages):
-        content = message.get("content")
-        if message.get("role") == "user":
-            if isinstance(content, str):
-                return content
-            return "".join(part.get("text", "") for part in content or [])
-    return ""
-
-
-class Talk:
-    """A request, and the answer to it, in the words of one protocol."""
-
-    def __init__(self, body: dict) -> None:
-        self.body = body
-        self.model = body.get("model", "")
-        self.text = f"You said: {last_user_text(body.get('messages', []))}"
-        self.calls = {"tools": WEATHER[:1], "parallel-tools": WEATHER}.get(self.model, [])
-        self.prompt_tokens = len(json.dumps(body.get("messages", []), ensure_ascii=False)) // 4 + 1
-        self.completion_tokens = len(self.text.split())
-
-    def answer(self) -> list[bytes]:
-        """The good reply, as pieces: one event each when it is a stream."""
-        if not self.body.get("stream"):
-            return [http(self.whole())]
-        return [STREAM_HEAD, *(chunked(event) for event in self.events()), chunked(b"")]
-
-    def words(self) -> list[str]:
-        return re.findall(r"\s*\S+|\s+$", self.text)
-
-    def whole(self) -> dict:
-        raise NotImplementedError
-
-    def events(self) -> list[bytes]:
-        raise NotImplementedError
-
-    def error(self, message: str, kind: str) -> dict:
-        raise NotImplementedError
-
-    def error_event(self) -> bytes:
-        return b"event: error\ndata: " + json.dumps(self.error("overloaded", "overloaded_error")).encode() + b"\n\n"
-
-
-class Chat(Talk):
-    """Chat Completions."""
-
-    def finish(self) -> str:
-        return "length" if self.model == "length" else "tool_calls" if self.calls else "stop"
-
-    def usage(self) -> dict:
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
-        }
-
-    def tool_calls(self) -> list[dict]:
-        return [
-            {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
-            for i, (name, given) in enumerate(self.calls)
-        ]
-
-    def whole(self) -> dict:
-        message = {"role": "assistant", "content": None if self.calls else self.text}
-        if self.calls:
-            message["tool_calls"] = self.tool_calls()
-        reply = {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 1700000000,
-            "model": self.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": self.finish(), "logprobs": None}],
-        }
-        return reply if self.model == "no-usage" else reply | {"usage": self.usage()}
-
-    def events(self) -> list[bytes]:
-        deltas = [{"role": "assistant", "content": ""}]
-        deltas += [] if self.calls else [{"content": word} for word in self.words()]
-        for i, call in enumerate(self.tool_calls()):
-            text = call["function"]["arguments"]
-            deltas.append({"tool_calls": [{"index": i, **call, "function": {**call["function"], "arguments": ""}}]})
-            deltas += [{"tool_calls": [{"index": i, "function": {"arguments": part}}]} for part in (text[:5], text[5:])]
-        events = [self._event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}) for delta in deltas]
-        events.append(self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": self.finish()}]}))
-        if (self.body.get("stream_options") or {}).get("include_usage") and self.model != "no-usage":
-            events.append(self._event({"choices": [], "usage": self.usage()}))
-        return [*events, b"data: [DONE]\n\n"]
-
-    def _event(self, fields: dict) -> bytes:
-        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": self.model}
-        return b"data: " + json.dumps(head | fields).encode() + b"\n\n"
-
-    def error(self, message: str, kind: str) -> dict:
-        return {"error": {"message": message, "type": kind, "param": None, "code": None}}
-
-    def too_long(self) -> dict:
-        message = "This model's maximum context length is 8192 tokens."
-        return {"error": {"message": message, "type": "invalid_request_error", "code": "context_length_exceeded"}}
-
-
 class Messages(Talk):
     """Anthropic's Messages."""
+
+    limits = {"anthropic-ratelimit-requests-remaining": "99", "request-id": "req_mock"}
 
     def stop_reason(self) -> str:
         return "max_tokens" if self.model == "length" else "tool_use" if self.calls else "end_turn"

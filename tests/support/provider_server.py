@@ -1,9 +1,9 @@
 """A provider to test against: a real port that answers, streams, hangs, drips, cuts off and lies on demand.
 
-It speaks OpenAI's Chat Completions and Anthropic's Messages over hand-written HTTP/1.1, since a proper server could not
-misbehave. The model's name in the request says how it behaves; `BEHAVIOURS` lists the names. It runs in a thread of
-the test process (`with ProviderServer() as server`) or by itself (`python tests/support/provider_server.py PORT`,
-with `GET /stats` and `POST /reset`).
+It speaks OpenAI's Chat Completions, Completions and Embeddings, and Anthropic's Messages, over hand-written HTTP/1.1,
+since a proper server could not misbehave. The model's name in the request says how it behaves; `BEHAVIOURS` lists the
+names. It runs in a thread of the test process (`with ProviderServer() as server`) or by itself
+(`python tests/support/provider_server.py PORT`, with `GET /stats` and `POST /reset`).
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ garbage             200 with a body that is not JSON
 bad-sse             a stream whose events are not JSON
 error-mid           a stream that turns into an error object
 no-usage            an answer without usage
+no-completions      404 for /completions
 no-stream-options   400 for a request with stream_options
 tools               a tool call
 parallel-tools      two tool calls
@@ -59,12 +60,14 @@ class Seen:
         path: With its query.
         headers: By lower-case name.
         body: Decoded JSON, or None.
+        raw: The body as it came.
     """
 
     method: str
     path: str
     headers: dict[str, str]
     body: dict | None = None
+    raw: bytes = b""
 
 
 @dataclass
@@ -153,12 +156,12 @@ class Connection(asyncio.Protocol):
             return
         self.buffer = rest
         method, path, _ = first.split(" ", 2)
-        seen = Seen(method, path, headers, json.loads(body) if body else None)
+        seen = Seen(method, path, headers, json.loads(body) if body else None, body)
         self.task = asyncio.get_running_loop().create_task(self._serve(seen))
 
     async def _serve(self, seen: Seen) -> None:
         counts = self.server.counts
-        self.calling = seen.path.partition("?")[0].endswith(("/chat/completions", "/messages"))
+        self.calling = seen.path.partition("?")[0].endswith(("/completions", "/embeddings", "/messages"))
         if self.calling:
             counts.requests += 1
             counts.active += 1
