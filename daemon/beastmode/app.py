@@ -41,8 +41,10 @@ from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
 from beastmode.routing.probes import discover
 from beastmode.routing.vault import Vault
+from beastmode.servers.http.door import HttpDoor
 from beastmode.servers.rpc import RpcServer
 from beastmode.servers.services import Services
+from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
@@ -123,6 +125,8 @@ class House:
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
             await self.gateway.drain(DRAIN_LIMIT_S)
+            if self._services.http is not None:
+                await self._services.http.close()
             await server.stop()
         log.info("daemon ended")
         return self._again
@@ -152,9 +156,18 @@ class House:
         self.semantic = await self._open_semantic(stack)
         self.gateway = self._make_gateway()
         await self._start_background(stack)
+        self.token = Token(self.paths.token_file)
+        await self.token.load()
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
+        await self._open_http_door()
         await server.start()
         return server
+
+    async def _open_http_door(self) -> None:
+        settings = self.loaded.settings.http
+        if settings.enabled:
+            self._services.http = HttpDoor(self._services, settings, self.token)
+            await self._services.http.open()
 
     async def _open_cache(self, stack: contextlib.AsyncExitStack) -> Lookup:
         settings = self.loaded.settings.cache
@@ -263,6 +276,7 @@ class House:
             stats=stats,
             health=self._make_health(stats),
             sessions=self.sessions,
+            token=self.token,
         )
         return self._services
 
@@ -283,6 +297,7 @@ class House:
         health.add("models", lambda: self.registry.problem, "register them again: beast models add")
         health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
         health.add("plugins", self._plugin_problems, "beast plugins")
+        health.add("http", lambda: self._services.http.problem if self._services.http is not None else None)
         return health
 
     def _shared_problem(self) -> Issue | None:

@@ -114,6 +114,18 @@ class Daemon:
         with self.client() as client:
             return client.call(method, params or {})
 
+    @property
+    def url(self) -> str:
+        """Where its HTTP door is."""
+        url = self.call("status")["sockets"]["http"]
+        assert isinstance(url, str), "the HTTP door is shut"
+        return url
+
+    @property
+    def token(self) -> str:
+        """What its HTTP door asks for."""
+        return (self.home / "state" / "token").read_text().strip()
+
     def add(self, id: str, base_url: str | None = None, **more: Any) -> Any:
         """Registers a model without testing it."""
         return self.call("models.add", {"id": id, "base_url": base_url, "test": False, **more})

@@ -20,10 +20,12 @@ from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
 from beastmode.routing.vault import Vault
+from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
+    from beastmode.servers.http.door import HttpDoor
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -70,6 +72,8 @@ class Services(msgspec.Struct, kw_only=True):
         stats: Figures over a window of time.
         health: What is wrong, and what to do.
         sessions: Chat histories.
+        token: What callers of the HTTP door must show.
+        http: The HTTP door; None where the user wants none.
     """
 
     version: str
@@ -93,6 +97,8 @@ class Services(msgspec.Struct, kw_only=True):
     stats: Stats
     health: Health
     sessions: Sessions
+    token: Token
+    http: HttpDoor | None = None
 
     @property
     def settings(self) -> Settings:

@@ -42,7 +42,7 @@ async def status(services: Services, caller: Caller, params: Nothing) -> dict[st
         "uptime_s": services.clock.mono_s() - services.started_s,
         "pid": os.getpid(),
         "health": await services.health.check(),
-        "sockets": {"rpc": str(services.paths.rpc_socket)},
+        "sockets": {"rpc": str(services.paths.rpc_socket), "http": services.http.url if services.http else None},
         "models": {"total": len(models), "ready": len(ready)},
         "cache": services.lookup.stats(),
         "workspaces": [],
@@ -69,7 +69,7 @@ async def config_reload(services: Services, caller: Caller, params: Nothing) -> 
     loaded = await services.reload()
     after = loaded.settings
     changed = [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
-    waiting = [name for name in changed if name in ("plugins", "keys", "log")]
+    waiting = [name for name in changed if name in ("plugins", "keys", "log", "http")]
     tiers = ("l1", "l2", "redis")
     if any(getattr(before.cache, tier) != getattr(after.cache, tier) for tier in tiers):
         waiting.append("cache")
@@ -80,6 +80,13 @@ async def config_reload(services: Services, caller: Caller, params: Nothing) -> 
 def plugins_list(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
     """Lists plugins: name, version, package, hooks, state and what went wrong."""
     return {"plugins": services.plugins}
+
+
+@method("token.rotate")
+async def token_rotate(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
+    """Makes a new token for the HTTP door; the old one is refused from now on."""
+    await services.token.rotate()
+    return {"token": services.token.value}
 
 
 @method("shutdown")
