@@ -185,7 +185,8 @@ def choice(given: Any, offered: list[Tool]) -> tuple[Any, list[Tool]]:
         return given, offered
     kind = given.get("type")
     if kind == "allowed_tools":
-        allowed = {_chosen(tool) for tool in given.get("tools") or () if isinstance(tool, dict)}
+        tools = given.get("tools")
+        allowed = {_chosen(tool) for tool in tools if isinstance(tool, dict)} if isinstance(tools, list) else set()
         return given.get("mode") or "auto", [tool for tool in offered if tool["function"]["name"] in allowed]
     name = _chosen(given)
     if any(tool["function"]["name"] == name for tool in offered):
@@ -215,8 +216,8 @@ def parsed(arguments: str) -> Any:
 
 def _chosen(tool: Tool) -> str:
     kind, name = tool.get("type"), tool.get("name")
-    if kind in ACTIONS:
-        return str(kind)
+    if isinstance(kind, str) and kind in ACTIONS:
+        return kind
     space = tool.get("namespace")
     return chat_name(str(name or ""), space if isinstance(space, str) else "")
 
