@@ -11,6 +11,7 @@ from beastmode.cache.lookup import Found
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.errors import BeastError, BudgetError
+from beastmode.core.rows import Row, RowCache
 from beastmode.core.types import (
     Answer,
     CacheInfo,
@@ -21,8 +22,6 @@ from beastmode.core.types import (
     Outcome,
     Request,
     Route,
-    Row,
-    RowCache,
 )
 from beastmode.routing.fallback import Served
 from beastmode.routing.selector import Ranked
@@ -101,6 +100,7 @@ class Settled(msgspec.Struct, kw_only=True):
     route: Route
     cost_usd: float | None
     upstream_s: float
+    price_source: str | None = None
 
 
 def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
@@ -244,7 +244,7 @@ def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
         latency_ms: Since its arrival.
     """
     entry, request = found.entry, ticket.request
-    return Row(
+    row = Row(
         request_id=request.request_id,
         at_s=ticket.at_s,
         origin=request.origin,
@@ -265,6 +265,9 @@ def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
         session_id=request.session_id,
         tags=request.tags,
     )
+    if ticket.decision is not None:
+        row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
+    return row
 
 
 def _hit(decision: Decision | None) -> CacheResult:
@@ -320,11 +323,13 @@ def told_row(ticket: Ticket, outcome: Outcome, settled: Settled, answer: Answer,
     """
     row = bare_row(ticket, outcome, answer.latency_ms)
     row.cache = RowCache(answer.cache.result, answer.cache.tier)
+    row.similarity, row.confidence = answer.cache.similarity, answer.cache.confidence
     row.model_served = answer.model
     row.deployment = settled.deployment.id
     row.provider = answer.provider
     row.usage = answer.usage
     row.cost_usd = answer.cost_usd
+    row.price_source = settled.price_source if answer.cache.tier != "flight" else None
     row.saved_usd = answer.saved_usd
     row.ttft_ms = answer.ttft_ms
     row.overhead_ms = overhead_ms
@@ -368,7 +373,7 @@ def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
         latency_ms: Since its arrival.
     """
     request = ticket.request
-    return Row(
+    row = Row(
         request_id=request.request_id,
         at_s=ticket.at_s,
         origin=request.origin,
@@ -382,3 +387,6 @@ def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
         session_id=request.session_id,
         tags=request.tags,
     )
+    if ticket.decision is not None:
+        row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
+    return row

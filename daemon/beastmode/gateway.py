@@ -40,6 +40,7 @@ from beastmode.core.errors import (
     ShuttingDownError,
 )
 from beastmode.core.plugins import Call, Provider
+from beastmode.core.rows import Row, RowCache
 from beastmode.core.types import (
     Answer,
     CacheInfo,
@@ -47,8 +48,6 @@ from beastmode.core.types import (
     Deployment,
     Outcome,
     Request,
-    Row,
-    RowCache,
 )
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
@@ -323,6 +322,7 @@ class Gateway:
             route=route_of(request, ranked, served),
             cost_usd=self._prices.cost(served.deployment, served.result.usage),
             upstream_s=upstream_s,
+            price_source=self._prices.source(served.deployment),
         )
 
     def _reserve(self, ticket: Ticket, deployment: Deployment) -> None:

@@ -32,6 +32,7 @@ from beastmode.core.errors import (
     TLSError,
     UpstreamError,
 )
+from beastmode.core.rows import Row, RowCache
 from beastmode.core.types import (
     Answer,
     CacheInfo,
@@ -44,8 +45,6 @@ from beastmode.core.types import (
     Outcome,
     Request,
     Route,
-    Row,
-    RowCache,
     Usage,
 )
 from beastmode.routing.fallback import Served

@@ -27,7 +27,8 @@ from beastmode.core.errors import (
     UpstreamError,
 )
 from beastmode.core.plugins import Call, OnDelta, Provider
-from beastmode.core.types import Answer, Completion, Deployment, Entry, Message, Price, Request, Row, RowCache, Usage
+from beastmode.core.rows import Row, RowCache
+from beastmode.core.types import Answer, Completion, Deployment, Entry, Message, Price, Request, Usage
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
 from beastmode.routing.models import Registry
@@ -214,6 +215,7 @@ class TestMiss:
                 provider="custom",
                 usage=DONE.usage,
                 cost_usd=4.0,
+                price_source="user",
                 saved_usd=0.0,
                 latency_ms=house.row.latency_ms,
                 overhead_ms=house.row.overhead_ms,

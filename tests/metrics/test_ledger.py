@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.errors import BeastError, InternalError, NotFoundError
+from beastmode.core.rows import Row, RowCache
 from beastmode.core.segments import frame
-from beastmode.core.types import Row, RowCache, Usage
+from beastmode.core.types import Usage
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.rows import RowWriter
 from support.ledger import NOON_S, StillClock, row

@@ -19,7 +19,7 @@ WRITER = """
     import sys
     from pathlib import Path
     from beastmode.core.clock import Clock
-    from beastmode.core.types import Row
+    from beastmode.core.rows import Row
     from beastmode.metrics.ledger import Ledger
 
     ledger = Ledger(Path(sys.argv[1]), Clock())
@@ -74,7 +74,7 @@ FULL = """
     import asyncio, json, resource, sys, time
     from pathlib import Path
     from beastmode.core.clock import Clock
-    from beastmode.core.types import Row
+    from beastmode.core.rows import Row
     from beastmode.metrics.ledger import Ledger
 
     def row(n):

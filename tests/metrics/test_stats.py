@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.errors import BadInputError
-from beastmode.core.types import RowCache
+from beastmode.core.rows import RowCache
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import WINDOWS_S, Stats
 from support.ledger import NOON_S, StillClock, row

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from beastmode.core.clock import Clock
-from beastmode.core.types import Row, RowCache, Usage
+from beastmode.core.rows import Row, RowCache
+from beastmode.core.types import Usage
 
 NOON_S = 1_795_000_000.0
 

@@ -14,7 +14,7 @@ import msgspec
 from beastmode.core.clock import Clock
 from beastmode.core.errors import NotFoundError
 from beastmode.core.journal import Journal
-from beastmode.core.types import Row
+from beastmode.core.rows import Row
 from beastmode.metrics.database import Database, is_damage
 from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, listing
 from beastmode.metrics.rows import RowWriter, insert, tame

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from beastmode.core.types import Row, RowCache, Usage
+from beastmode.core.rows import Row, RowCache
+from beastmode.core.types import Usage
 
 TEXT_MAX_CHARS = 500
 INTERNED_MAX = 20_000

@@ -1,0 +1,80 @@
+"""The row that every request leaves in the ledger."""
+
+from __future__ import annotations
+
+import msgspec
+
+from beastmode.core.types import CacheResult, Origin, Outcome, Tier, Usage
+
+
+class RowCache(msgspec.Struct, frozen=True):
+    """The cache's part of a ledger row."""
+
+    result: CacheResult
+    tier: Tier | None = None
+
+
+class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One request in the ledger, whatever happened to it.
+
+    Attributes:
+        request_id: Unique.
+        at_s: Wall clock at its start, seconds since the epoch.
+        origin: Who caused it.
+        outcome: success, failure, refused or cancelled.
+        cache: What the cache did; None where it was not asked.
+        similarity: Cosine between the prompt and its nearest stored neighbour; None where none was looked for.
+        confidence: The verifier's probability that the two want the same answer; None where it was not asked.
+        model: The model asked for.
+        model_served: The model that answered.
+        deployment: The deployment that was called last.
+        provider: Its plugin.
+        error_kind: Kind of the error, where there was one.
+        error_tip: Its message and first tip, without prompt or key.
+        usage: Tokens; None is unknown.
+        cost_usd: What it cost; None is unknown.
+        price_source: Where its price is from: `user`, `free`, or the table with its date; None: nothing was priced.
+        saved_usd: What a hit saved; None is unknown.
+        latency_ms: Whole duration.
+        ttft_ms: Time to the first text, where it was streamed.
+        overhead_ms: The part of the duration that was ours; None where it was not measured.
+        attempts: Upstream calls.
+        fell_back: Another deployment than the first answered.
+        stream: It was streamed.
+        user: The caller.
+        workspace: The workspace.
+        client: The door.
+        session_id: The session.
+        tags: Labels.
+        route: Reason of the route.
+    """
+
+    request_id: str
+    at_s: float
+    origin: Origin
+    outcome: Outcome
+    cache: RowCache | None = None
+    similarity: float | None = None
+    confidence: float | None = None
+    model: str = ""
+    model_served: str | None = None
+    deployment: str | None = None
+    provider: str | None = None
+    error_kind: str | None = None
+    error_tip: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    price_source: str | None = None
+    saved_usd: float | None = None
+    latency_ms: float | None = None
+    ttft_ms: float | None = None
+    overhead_ms: float | None = None
+    attempts: int = 0
+    fell_back: bool = False
+    stream: bool = False
+    user: str = ""
+    workspace: str | None = None
+    client: str = ""
+    session_id: str | None = None
+    tags: list[str] = []
+    route: str | None = None
