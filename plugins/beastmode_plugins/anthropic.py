@@ -10,6 +10,7 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
 from beastmode.core.types import Completion, Deployment, Request
 from beastmode.wire.anthropic import PROTOCOL, MessageStream, decode, decode_count, encode, encode_count
+from beastmode.wire.openai_completions import as_chat
 from beastmode.wire.relay import relayed_body
 from beastmode.wire.target import Errand
 from beastmode.wire.upstream import Upstream, encoded
@@ -34,7 +35,9 @@ class Anthropic(Provider):
         self._upstream = Upstream(context.http, context.clock)
 
     async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
-        """Posts the request to `/v1/messages`."""
+        """Posts the request to `/v1/messages`; a text that is to be continued is asked for in a chat."""
+        if call.request.kind == "completion":
+            call = msgspec.structs.replace(call, request=as_chat(call.request))
         errand = self._errand(call, "/messages")
         native = _is_native(call.request)
         body = await _body(call, on_delta is not None)

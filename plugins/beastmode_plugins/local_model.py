@@ -17,6 +17,7 @@ from msgspec import Meta
 from beastmode.core.errors import BadInputError, EndpointNotFoundError, ShuttingDownError
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, Weights, hookimpl
 from beastmode.core.types import Completion, Deployment
+from beastmode.wire.openai_completions import as_chat
 from beastmode_plugins.local_child import Orders
 from beastmode_plugins.local_process import LocalProcess
 from beastmode_plugins.weights import LocalWeights, installed, weights_folder
@@ -98,7 +99,16 @@ class LocalProvider(Provider):
 
         Raises:
             ProviderError: With tips.
+            BadInputError: Vectors are asked for.
         """
+        if call.request.kind == "embedding":
+            raise BadInputError(
+                "Models of this machine answer in words and do not embed.",
+                tips=["name a model that embeds, of OpenAI's or of a local endpoint such as Ollama: beast models list"],
+                model=call.deployment.model,
+            )
+        if call.request.kind == "completion":
+            call = msgspec.structs.replace(call, request=as_chat(call.request))
         assert self._pool is not None, "start() comes first"
         path = await asyncio.to_thread(self._find, call.deployment)
         while True:

@@ -15,9 +15,9 @@ from beastmode.cache.key import make_key
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Completion, Message, Request
 from beastmode.wire.anthropic_door import IMAGE_TOKENS, AnthropicMessages, estimated_tokens
-from beastmode.wire.anthropic_read import ENDPOINT_FIELDS
 from beastmode.wire.anthropic_request import body_of
 from beastmode.wire.dialect import Told
+from beastmode.wire.openai_door import ENDPOINT_FIELDS
 
 DOOR = AnthropicMessages()
 TOOL_USE = {"type": "tool_use", "id": "t", "name": "f"}

@@ -101,6 +101,8 @@ def test_images_and_files_are_translated() -> None:
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,BBBB"}},
         {"type": "refusal", "refusal": "no"},
         {"type": "image", "source": {"type": "url", "url": "https://h/b.png"}},
+        {"type": "input_file", "file_url": "https://h/a.pdf"},
+        {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,R3LDvMOfZQ=="}},
     ]
     assert body(Message(role="user", content=parts))["messages"][0]["content"] == [
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
@@ -108,6 +110,8 @@ def test_images_and_files_are_translated() -> None:
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "BBBB"}},
         {"type": "text", "text": "no"},
         parts[4],
+        {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}},
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Grüße"}},
     ]
 
 
@@ -118,6 +122,7 @@ def test_images_and_files_are_translated() -> None:
         {"type": "file", "file": {"file_id": "file-1"}},
         {"type": "image_url", "image_url": {"url": "data:image/png,raw"}},
         {"type": "image_url"},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64,/w=="}},
         {"text": "no type"},
     ],
 )
@@ -130,12 +135,13 @@ def test_what_can_not_be_said_is_refused_rather_than_dropped(part: dict[str, Any
 def test_tools_are_translated_and_those_of_anthropic_go_as_they_are() -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     own = {"type": "web_search_20250305", "name": "web_search"}
+    others = [{"type": "web_search_preview"}, {"type": "custom", "custom": {"name": "h"}}, "odd"]
     tools = [
         {"type": "function", "function": {"name": "f", "description": "d", "parameters": schema, "strict": True}},
         {"type": "function", "function": {"name": "g"}},
         own,
     ]
-    assert body(tools=tools)["tools"] == [
+    assert body(tools=tools + others)["tools"] == [
         {"name": "f", "input_schema": schema, "description": "d", "strict": True},
         {"name": "g", "input_schema": {"type": "object"}},
         own,
@@ -150,6 +156,9 @@ def test_tools_are_translated_and_those_of_anthropic_go_as_they_are() -> None:
         ({"tool_choice": "required"}, {"type": "any"}),
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"type": "tool", "name": "f"}),
         ({"tool_choice": {"type": "any"}}, {"type": "any"}),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required"}}}, {"type": "any"}),
+        ({"tool_choice": {"type": "odd"}}, None),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, {"type": "none"}),
         ({"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}),
         ({"parallel_tool_calls": True}, None),
         ({}, None),
@@ -185,6 +194,69 @@ def test_an_answer_in_json_is_asked_for_in_their_words() -> None:
 
 def test_what_has_no_counterpart_is_left_out_and_what_is_theirs_goes_as_it_is() -> None:
     theirs = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "top_k": 5, "top_p": 0.9}
-    sent = body(seed=1, frequency_penalty=0.1, user="me", n=1, logit_bias={}, stream=True, **theirs)
+    others = {"reasoning_effort": "high", "verbosity": "low", "_message_extras": [1], "of_the_future": 1}
+    sent = body(seed=1, frequency_penalty=0.1, user="me", n=1, logit_bias={}, stream=True, **others, **theirs)
     assert sent.keys() == {"model", "max_tokens", "messages", *theirs}
     assert {name: sent[name] for name in theirs} == theirs
+
+
+def test_several_answers_can_not_be_asked_for() -> None:
+    with pytest.raises(BadInputError, match="n:") as caught:
+        body(n=2)
+    assert caught.value.tips
+
+
+@pytest.mark.parametrize(("tier", "sent"), [("auto", True), ("standard_only", True), ("flex", False)])
+def test_a_service_tier_is_sent_where_they_have_it(tier: str, sent: bool) -> None:
+    assert ("service_tier" in body(service_tier=tier)) is sent
+
+
+def test_a_bound_that_nobody_gave_leaves_room_after_the_thinking() -> None:
+    assert body(thinking={"type": "enabled", "budget_tokens": 9000})["max_tokens"] > 9000
+
+
+def test_a_top_p_that_says_nothing_is_not_sent_beside_a_temperature() -> None:
+    assert "top_p" not in body(top_p=1, temperature=0.5)
+    assert body(top_p=1)["top_p"] == 1
+
+
+def test_an_effort_and_a_schema_share_a_field() -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    assert body(output_config={"effort": "low"}, response_format=form)["output_config"] == {
+        "effort": "low",
+        "format": {"type": "json_schema", "schema": {"type": "object"}},
+    }
+
+
+def test_results_come_first_in_their_turn() -> None:
+    sent = body(
+        USER,
+        Message(role="assistant", tool_calls=[call("{}")]),
+        Message(role="user", content="wait"),
+        Message(role="tool", tool_call_id="id-f", content="one"),
+    )
+    assert [block["type"] for block in sent["messages"][2]["content"]] == ["tool_result", "text"]
+
+
+def test_an_id_that_they_would_refuse_is_written_anew_in_both_places() -> None:
+    one = call("{}") | {"id": "functions.f:0"}
+    sent = body(
+        USER, Message("assistant", tool_calls=[one]), Message("tool", content="x", tool_call_id="functions.f:0")
+    )["messages"]
+    assert sent[1]["content"][0]["id"] == sent[2]["content"][0]["tool_use_id"] == "functions_f_0"
+
+
+def test_thinking_goes_back_first_and_with_its_signature_and_that_of_others_not_at_all() -> None:
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "sig"}
+    unsigned = {"type": "thinking", "thinking": "ha", "signature": ""}
+    text = {"type": "text", "text": "x"}
+    sent = body(USER, Message("assistant", [thinking, unsigned, text], tool_calls=[call("{}")]))["messages"][1]
+    assert [block["type"] for block in sent["content"]] == ["thinking", "text", "tool_use"]
+    assert sent["content"][0] == thinking
+
+
+def test_calls_without_ids_of_their_own_come_last_and_none_is_lost() -> None:
+    calls = [call("{}") | {"id": ""}, call("{}", "g") | {"id": ""}]
+    parts = [{"type": "tool_use", "id": ""}, {"type": "text", "text": "x"}]
+    sent = body(USER, Message("assistant", parts, tool_calls=calls))["messages"][1]["content"]
+    assert [block.get("name") for block in sent] == [None, "f", "g"]

@@ -18,12 +18,9 @@ import msgspec
 from beastmode.core.errors import BadInputError
 from beastmode.core.native import Native
 from beastmode.core.types import Message, Request
+from beastmode.wire.openai_door import ENDPOINT_FIELDS
 
 PROTOCOL_NAME = "anthropic_messages"
-ENDPOINT_FIELDS = frozenset(
-    {"api_base", "base_url", "api_key", "organization", "custom_llm_provider", "extra_headers", "headers"}
-)
-"""Fields with which other gateways let a request choose where it goes; here that is the user's configuration alone."""
 PASSED_HEADERS = ("anthropic-version", "anthropic-beta")
 
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}

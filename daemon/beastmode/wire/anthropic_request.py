@@ -226,6 +226,8 @@ def _block(part: dict[str, Any]) -> Block | None:
         return {"type": "image", "source": source, **_kept(part, ("cache_control",))}
     if kind == "file" and isinstance(part.get("file"), dict) and part["file"].get("file_data"):
         return {"type": "document", "source": _source(part["file"]["file_data"]), **_kept(part, _FILE_FIELDS)}
+    if kind == "input_file" and part.get("file_url"):  # of OpenAI's Responses
+        return {"type": "document", "source": _source(part["file_url"])}
     if isinstance(kind, str) and (kind in _NATIVE_PARTS or kind.endswith("_tool_result")):
         return part
     raise BadInputError(
@@ -258,7 +260,9 @@ def _text_source(data: str) -> dict[str, Any]:
     try:
         text = base64.b64decode(data).decode()
     except ValueError:
-        raise BadInputError("A message holds a text file that is not UTF-8 in base64.") from None
+        raise BadInputError(
+            "A message holds a text file that is not UTF-8 in base64.", tips=["Encode it anew, or send it as text."]
+        ) from None
     return {"type": "text", "media_type": "text/plain", "data": text}
 
 
