@@ -15,10 +15,10 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from beastmode.core import errors
+from beastmode.core.addresses import make_http_session
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Delta
 from beastmode.core.plugins import Call, Context, Provider
@@ -54,7 +54,7 @@ class ProviderContract:
 
     @pytest.fixture
     async def started(self, tmp_path: Path) -> AsyncIterator[Provider]:
-        async with aiohttp.ClientSession() as http:
+        async with make_http_session() as http:
             provider = self.provider()
             await provider.start(Context(http=http, data=tmp_path, run=tmp_path, clock=Clock()))
             yield provider

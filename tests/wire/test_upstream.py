@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from beastmode.core import errors
+from beastmode.core.addresses import make_http_session
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta
 from beastmode.core.native import Reply
@@ -71,9 +72,9 @@ EVENT = b'data: {"choices": [{"delta": {"content": "hello"}, "finish_reason": "s
 DONE = b"data: [DONE]\n\n"
 
 
-@pytest.fixture
-async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
+@pytest.fixture(params=[make_http_session, aiohttp.ClientSession], ids=["the daemon's session", "any session"])
+async def http_session(request: pytest.FixtureRequest) -> AsyncIterator[aiohttp.ClientSession]:
+    async with request.param() as session:
         yield session
 
 

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from types import SimpleNamespace
+from typing import Protocol
 
 import aiohttp
 import yarl
@@ -313,6 +314,39 @@ def open_guarded_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     return socket.socket(family=family, type=kind, proto=protocol)
 
 
+class Companion(Protocol):
+    """What shares a connector's guards, and ends with it."""
+
+    async def close(self) -> None:
+        """Closes every connection."""
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """Connects to no refused address.
+
+    Attributes:
+        resolver: Looks names up and leaves out what is refused.
+        companion: What else connects under the same guards; closed with it.
+    """
+
+    def __init__(self) -> None:
+        self.resolver = GuardedResolver(aiohttp.ThreadedResolver())
+        self.companion: Companion | None = None
+        super().__init__(
+            resolver=self.resolver,
+            socket_factory=open_guarded_socket,
+            ttl_dns_cache=DNS_CACHE_S,
+            keepalive_timeout=KEEPALIVE_S,
+            limit=0,
+        )
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Closes every connection, those of the companion among them."""
+        if self.companion is not None:
+            await self.companion.close()
+        await super().close(abort_ssl=abort_ssl)
+
+
 async def _stop_redirect(
     session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestRedirectParams
 ) -> None:
@@ -335,15 +369,8 @@ def make_http_session() -> aiohttp.ClientSession:
     """
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_stop_redirect)
-    connector = aiohttp.TCPConnector(
-        resolver=GuardedResolver(aiohttp.ThreadedResolver()),
-        socket_factory=open_guarded_socket,
-        ttl_dns_cache=DNS_CACHE_S,
-        keepalive_timeout=KEEPALIVE_S,
-        limit=0,
-    )
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=GuardedConnector(),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
         trust_env=False,

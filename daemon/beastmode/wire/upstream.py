@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
@@ -15,6 +14,8 @@ from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundE
 from beastmode.core.native import Reply
 from beastmode.core.types import Completion, Deployment, Message, Request
 from beastmode.wire import faults
+from beastmode.wire.client import Client
+from beastmode.wire.client_session import Calls, Incoming, SessionCalls
 from beastmode.wire.openai_chat import model_names
 from beastmode.wire.relay import OFF_LOOP_BYTES as OFF_LOOP_BYTES
 from beastmode.wire.relay import kept_headers
@@ -23,7 +24,7 @@ from beastmode.wire.target import Errand, Target, target
 MAX_REPLY_BYTES = 32 << 20
 MAX_ERROR_BYTES = 64 << 10
 _MAX_TARGETS = 1024
-_AFTER_THE_END_S = 0.02
+_AFTER_THE_END_S = 0.05
 _ERROR_BODY_S = 2.0
 
 T = TypeVar("T")
@@ -71,16 +72,16 @@ class Reader(Protocol):
 
 
 class Upstream:
-    """Calls endpoints over one shared HTTP session; whatever goes wrong is an error of `core.errors`, with tips.
+    """Calls endpoints as one shared HTTP session would; whatever goes wrong is an error of `core.errors`, with tips.
 
     Args:
-        http: The session.
+        http: The session. Beside the daemon's own runs a client that costs less, under the same guards.
         clock: The wall clock, to read dates in headers by.
         max_reply_bytes: Largest reply that is taken.
     """
 
     def __init__(self, http: aiohttp.ClientSession, clock: Clock, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
-        self._http = http
+        self._calls: Calls = Client.beside(http) or SessionCalls(http)
         self._clock = clock
         self._max_bytes = max_reply_bytes
         self._targets: dict[tuple[str, str, str], Target] = {}
@@ -145,7 +146,7 @@ class Upstream:
         """
         got: dict[str, str] = {}
 
-        def begun(reply: aiohttp.ClientResponse, streams: bool) -> None:
+        def begun(reply: Incoming, streams: bool) -> None:
             got.update(kept_headers(reply.headers))
             if streams and on_delta is not None:
                 on_delta(Begun(relay, got))
@@ -205,68 +206,51 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | None,
         reader: Reader | None,
-        begun: Callable[[aiohttp.ClientResponse, bool], None] | None = None,
+        begun: Callable[[Incoming, bool], None] | None = None,
     ) -> bytes | None:
         """Sends and receives; returns the body, or None when `reader` has read it."""
-        reply: aiohttp.ClientResponse | None = None
+        reply: Incoming | None = None
         whole = False
-        # A large body is written piece by piece: aiohttp would hand it to the socket at once.
-        data = body if body is None or len(body) < OFF_LOOP_BYTES else io.BytesIO(body)
         try:
-            async with asyncio.timeout(errand.timeout_s) as silence:
-                reply = await self._http.request(
-                    method, errand.target.url, data=data, headers=headers, allow_redirects=False
-                )
-                if not 200 <= reply.status < 300:
-                    silence.reschedule(None)
-                    raise await self._refusal(errand, reply)
-                streams = reader is not None and "json" not in reply.headers.get("Content-Type", "")
-                if begun is not None:
-                    begun(reply, streams)
-                if reader is None or not streams:
-                    pieces: list[bytes] = []
-                    await self._read(errand, reply, silence, pieces.append)
-                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                await self._read(errand, reply, silence, reader.feed)
-                whole = True
-                silence.reschedule(asyncio.get_running_loop().time() + _AFTER_THE_END_S)
-                while await reply.content.readany():  # a connection read to its end can be used again
-                    pass
+            reply = await self._calls.request(method, errand.target.url, headers, body, errand.timeout_s)
+            if not 200 <= reply.status < 300:
+                raise await self._refusal(errand, reply)
+            streams = reader is not None and "json" not in reply.headers.get("Content-Type", "")
+            if begun is not None:
+                begun(reply, streams)
+            if reader is None or not streams:
+                pieces: list[bytes] = []
+                await self._read(reply, pieces.append)
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            await self._read(reply, reader.feed)
+            whole = True
+            await reply.leave(_AFTER_THE_END_S)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
-            if not whole:
-                raise faults.from_exception(errand, error, reply is not None) from None
+            raise faults.from_exception(errand, error, reply is not None) from None
         except BeastError as error:  # before the reply: a guard of the session refused the address
             raise error if reply is not None else faults.from_exception(errand, error, False) from None
         finally:
-            if reply is not None and not reply.closed:
+            if reply is not None and not whole:
                 reply.close()
         return None
 
-    async def _read(
-        self,
-        errand: Errand,
-        reply: aiohttp.ClientResponse,
-        silence: asyncio.Timeout,
-        take: Callable[[bytes], bool | None],
-    ) -> None:
+    async def _read(self, reply: Incoming, take: Callable[[bytes], bool | None]) -> None:
         """Hands every piece to `take`, until the body ends or `take` has enough."""
-        clock_s = asyncio.get_running_loop().time
         size_bytes = 0
-        while piece := await reply.content.readany():
-            silence.reschedule(clock_s() + errand.timeout_s)
+        while piece := await reply.read():
             size_bytes += len(piece)
             if size_bytes > self._max_bytes:
                 raise MalformedReplyError(f"The reply is larger than {self._max_bytes:,} bytes.")
             if take(piece):
                 return
 
-    async def _refusal(self, errand: Errand, reply: aiohttp.ClientResponse) -> BeastError:
+    async def _refusal(self, errand: Errand, reply: Incoming) -> BeastError:
         """Reads as much of an error body as is shown, and makes the error of it."""
         body = bytearray()
         now_s = self._clock.wall_s()
         try:
             async with asyncio.timeout(min(errand.timeout_s, _ERROR_BODY_S)):
-                while len(body) < MAX_ERROR_BYTES and (piece := await reply.content.readany()):
+                while len(body) < MAX_ERROR_BYTES and (piece := await reply.read()):
                     body += piece
         except (aiohttp.ClientError, OSError):
             pass  # the status says enough
