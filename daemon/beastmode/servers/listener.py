@@ -66,6 +66,11 @@ class Listener:
         self._loop.remove_reader(self._listening)
         self._listening.close()
 
+    async def settle(self) -> None:
+        """Waits, after `close`, until those who were being let in have their protocols."""
+        if self._arriving:
+            await asyncio.wait(set(self._arriving), timeout=1.0)
+
     def _accept(self) -> None:
         crowded: OSError | None = None
         try:

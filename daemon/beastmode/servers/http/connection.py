@@ -64,6 +64,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self._server.add(self)
+        if self._server.draining:
+            self.abort()
 
     # -- in -------------------------------------------------------------------------------------------------------
 
@@ -138,10 +140,14 @@ class Connection(asyncio.Protocol):
     def _serve(self) -> None:
         """Answers what is whole, one after the other, and at last what is refused."""
         reader = self._reader
-        done = reader.done
+        done, transport = reader.done, self._transport
+        if transport is None or transport.is_closing():
+            return
         self._serving = True
         while done and self._current is None and not self._behind and not self._deaf:
             self._answer(done.popleft())
+            if transport.is_closing():
+                done.clear()
         self._serving = False
         if reader.refusal is not None and not (done or self._current is not None or self._behind or self._deaf):
             self._dismiss(reader.refusal, reader.refused)
@@ -206,7 +212,7 @@ class Connection(asyncio.Protocol):
     def pour(self, data: bytes) -> None:
         """Sends a piece of a stream; cuts off who reads too slowly."""
         transport = self._transport
-        if transport is None or self._deaf:
+        if transport is None or self._deaf or transport.is_closing():
             return
         transport.write(data)
         if transport.get_write_buffer_size() > self._limits.unread_bytes:
@@ -224,7 +230,7 @@ class Connection(asyncio.Protocol):
             return
         self._current = self._task = None
         self._waits_for = ""
-        if not exchange.keep_alive:
+        if not exchange.keep_alive or self._server.draining:
             self._hang_up()
             return
         self.deadline_s = self._server.now_s + self._limits.idle_s

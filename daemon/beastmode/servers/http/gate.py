@@ -48,11 +48,9 @@ class Gate:
         self.port = port
         self._token = token
         self._own_hosts = own_hosts
-        self._valid_for: tuple[str, frozenset[str], int | None] = ("", frozenset(), None)
-        self._hosts: frozenset[str] = frozenset()
-        self._origins: frozenset[str] = frozenset()
         # Heads that were let in. They are sought by a hash with a random key: that tells nothing of the token.
         self._admitted: set[tuple[object, ...]] = set()
+        self._renew("", frozenset(), port)
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         """Looks at the head of a request.

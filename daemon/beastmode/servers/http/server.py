@@ -37,6 +37,8 @@ class HttpServer:
         draining: No further requests are taken.
         unfinished_bytes: Of bodies that are not whole yet.
         tasks: What is being answered.
+        connections: All that are open.
+        paused: Those that are not read from.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class HttpServer:
         self._listener: Listener | None = None
         self._sweep: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
-        self._paused: set[Connection] = set()
+        self.paused: set[Connection] = set()
         self._empty = asyncio.Event()
 
     @property
@@ -124,6 +126,7 @@ class HttpServer:
         self.draining = True
         if self._listener is not None:
             self._listener.close()
+            await self._listener.settle()
         elif self._listening is not None:
             self._listening.close()
         self._listener = self._listening = None
@@ -167,13 +170,13 @@ class HttpServer:
     def forget(self, connection: Connection) -> None:
         """Takes note of a closed one."""
         self.connections.discard(connection)
-        self._paused.discard(connection)
+        self.paused.discard(connection)
         if not self.connections:
             self._empty.set()
 
     def watch(self, connection: Connection) -> None:
         """Looks now and then whether a client that is not read from has gone."""
-        self._paused.add(connection)
+        self.paused.add(connection)
         if self._look is None:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_at_paused)
 
@@ -196,6 +199,6 @@ class HttpServer:
 
     def _look_at_paused(self) -> None:
         self._look = None
-        self._paused = {one for one in self._paused if not one.left()}
-        if self._paused:
+        self.paused = {one for one in self.paused if not one.left()}
+        if self.paused:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_at_paused)
