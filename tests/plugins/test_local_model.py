@@ -136,6 +136,28 @@ async def test_a_coding_question_is_answered_with_usage(house: House) -> None:
     assert not house.provider.needs_key
 
 
+async def test_a_text_is_continued(house: House) -> None:
+    request = Request(
+        model="local:m",
+        kind="completion",
+        messages=[Message(role="user", content="def add(a, b):\n    ret")],
+        params={"max_tokens": 4, "temperature": 0},
+    )
+    call = Call(request=request, deployment=house.deployment(), key=None, timeout_s=60)
+
+    assert (await house.provider.call(call, None)).text
+
+
+async def test_vectors_are_refused_before_a_child_starts(tmp_path: Path) -> None:
+    async with house_of(tmp_path) as house:
+        request = Request(model="local:m", kind="embedding", messages=[], params={"input": "x"})
+        with pytest.raises(BadInputError) as caught:
+            await house.provider.call(Call(request=request, deployment=house.deployment(), key=None, timeout_s=9), None)
+
+        assert caught.value.tips
+        assert house.sockets == []
+
+
 async def test_the_text_comes_piece_by_piece(house: House) -> None:
     pieces: list[str] = []
 
