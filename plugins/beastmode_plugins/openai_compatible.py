@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from beastmode.core.errors import BadRequestError, EndpointNotFoundError
+from beastmode.core.native import Native
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
 from beastmode.core.types import Completion, Deployment, Request
-from beastmode.wire import openai_chat, openai_completions, openai_embeddings
+from beastmode.wire import openai_chat, openai_completions, openai_embeddings, responses
 from beastmode.wire.openai_chat import ChatStream
 from beastmode.wire.relay import relayed_body
+from beastmode.wire.responses_request import NAME as RESPONSES
 from beastmode.wire.target import Errand
 from beastmode.wire.upstream import Upstream, encoded
 
@@ -151,6 +153,36 @@ class OpenAI(OpenAICompatible):
 
     def __init__(self) -> None:
         super().__init__("openai")
+        self._no_responses: set[tuple[str, str]] = set()  # endpoints and models that know chats only
+
+    async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
+        """As any endpoint; OpenAI's Responses are relayed to `BASE_URL/responses`, where there is such a path."""
+        native = call.request.native
+        place = (call.deployment.base_url, call.deployment.upstream_model)
+        if native is None or native.protocol != RESPONSES or place in self._no_responses:
+            return await super().call(call, on_delta)
+        try:
+            return await self._respond(call, native, on_delta)
+        except (EndpointNotFoundError, BadRequestError) as error:
+            if error.status not in (404, 405):
+                raise
+        asked = await super().call(call, on_delta)
+        self._no_responses.add(place)
+        return asked
+
+    async def _respond(self, call: Call, native: Native, on_delta: OnDelta | None) -> Completion:
+        changes: dict[str, Any] = {"model": call.deployment.upstream_model}
+        if call.request.stream != (on_delta is not None):
+            changes["stream"] = on_delta is not None
+        body = await relayed_body(native.body, changes)
+        errand = self._upstream.errand(
+            call.deployment, "/responses", call.key, call.timeout_s, responses.PROTOCOL, request=call.request
+        )
+        headers = {**native.headers, **_headers(errand)}
+        reader = responses.ResponsesStream(on_delta, True) if on_delta is not None else None
+        return await self._upstream.complete(
+            errand, headers, body, responses.decode, reader, relay=RESPONSES, on_delta=on_delta
+        )
 
     def prepared(self, request: Request) -> Request:
         """Renames `max_tokens`, which OpenAI's newer models refuse under that name."""
