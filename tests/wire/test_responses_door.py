@@ -110,6 +110,10 @@ class TestWhatARequestSays:
         plain = read(input=[USER, USER]) if "input" in field else read()
         assert make_key(read(**field)) != make_key(plain)
 
+    def test_a_field_that_another_protocol_has_for_something_else_is_not_taken_for_it(self) -> None:
+        request = read(context_management=[{"type": "compaction"}])
+        assert request.params == {"responses_context_management": [{"type": "compaction"}]}
+
     def test_ids_of_items_say_nothing(self) -> None:
         items = [{"type": "message", **USER}, {"type": "reasoning", "summary": [], "content": []}, USER]
         named = [{**item, "id": f"id_{index}", "status": "completed"} for index, item in enumerate(items)]

@@ -31,6 +31,7 @@ _TRAVEL = frozenset({
     "prompt_cache_retention", "safety_identifier", "user", "background", "previous_response_id", "conversation",
     "prompt",
 })  # fmt: skip
+_MEANS_OTHER_ELSEWHERE = frozenset({"context_management"})
 _LOGPROBS = "message.output_text.logprobs"
 _SWITCH, _NUMBER, _TEXT, _OBJECT, _LIST = "true or false", "a number", "a text", "an object", "a list"
 _KINDS: dict[str, tuple[type[Any] | tuple[type[Any], ...], str]] = {
@@ -74,6 +75,8 @@ def read(body: bytes, headers: Mapping[str, str]) -> Request:
     params = {
         name: value for name, value in fields.items() if value is not None and name not in _READ and name not in _TRAVEL
     }
+    for name in params.keys() & _MEANS_OTHER_ELSEWHERE:
+        params[f"responses_{name}"] = params.pop(name)
     _tools(fields, said.tools, params)
     _words(fields, params)
     if said.kept:
