@@ -23,7 +23,7 @@ test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under
 	@$(BIN)/pytest -m long -s -q
 
 test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: Claude Code, Codex, llm, aider (1.4 GB, fetched once)
-	@$(BIN)/pytest -m clients -v
+	@$(BIN)/pytest -m clients -v tests/clients
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
 	@echo "Checking: format, lint, types, imports, documentation"

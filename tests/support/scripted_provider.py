@@ -54,6 +54,7 @@ class Call:
         path: With its query.
         headers: By lower-case name.
         body: Decoded JSON.
+        sent: How many events of a stream were sent.
         ended: `whole` once all was sent, `left` when its client went away; empty while it runs.
         ended_s: When, by the monotonic clock.
     """
@@ -61,6 +62,7 @@ class Call:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    sent: int = 0
     ended: str = ""
     ended_s: float = 0.0
 
@@ -206,6 +208,7 @@ class ScriptedProvider:
         await stream.prepare(request)
         for event in talk.events():
             await stream.write(event)
+            call.sent += 1
             await asyncio.sleep(step.pause_s)
         await stream.write_eof()
         return stream
