@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
-from beastmode.core.errors import BadInputError
+from beastmode.core.errors import BadInputError, BadRequestError
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
 from beastmode.core.types import Completion, Deployment, Request
 from beastmode.wire.anthropic import PROTOCOL, MessageStream, decode, decode_count, encode, encode_count
@@ -17,6 +18,8 @@ from beastmode.wire.upstream import Upstream, encoded
 
 API_VERSION = "2023-06-01"
 NATIVE = "anthropic_messages"
+SAMPLING = ("temperature", "top_p", "top_k")
+_UNKNOWN = re.compile(r"deprecated|not (?:supported|permitted|allowed|available)|unsupported|removed", re.IGNORECASE)
 
 
 class Anthropic(Provider):
@@ -33,11 +36,28 @@ class Anthropic(Provider):
         """Takes the shared HTTP session."""
         await super().start(context)
         self._upstream = Upstream(context.http, context.clock)
+        self._no_sampling: set[tuple[str, str]] = set()  # models that refused parameters of sampling
 
     async def call(self, call: Call, on_delta: OnDelta | None) -> Completion:
         """Posts the request to `/v1/messages`; a text that is to be continued is asked for in a chat."""
         if call.request.kind == "completion":
             call = msgspec.structs.replace(call, request=as_chat(call.request))
+        if _is_native(call.request):
+            return await self._complete(call, on_delta)
+        place = (call.deployment.base_url, call.deployment.upstream_model)
+        if place not in self._no_sampling:
+            try:
+                return await self._complete(call, on_delta)
+            except BadRequestError as error:
+                # Newer models refuse them, before doing any work: ask again without.
+                if not (_UNKNOWN.search(error.message) and any(name in error.message for name in _sampling(call))):
+                    raise
+            self._no_sampling.add(place)
+        kept = {name: value for name, value in call.request.params.items() if name not in SAMPLING}
+        request = msgspec.structs.replace(call.request, params=kept)
+        return await self._complete(msgspec.structs.replace(call, request=request), on_delta)
+
+    async def _complete(self, call: Call, on_delta: OnDelta | None) -> Completion:
         errand = self._errand(call, "/messages")
         native = _is_native(call.request)
         body = await _body(call, on_delta is not None)
@@ -88,6 +108,10 @@ class Anthropic(Provider):
         return self._upstream.errand(
             call.deployment, whole, call.key, call.timeout_s, PROTOCOL, request=call.request, query=query
         )
+
+
+def _sampling(call: Call) -> list[str]:
+    return [name for name in SAMPLING if call.request.params.get(name) is not None]
 
 
 async def _body(call: Call, stream: bool) -> bytes:

@@ -109,12 +109,17 @@ class Endpoint:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         self.counts = True
+        self.samples = True
+        self.why = "`temperature` is deprecated for this model."
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.read()
         self.asked.append((request.path_qs, {k.lower(): v for k, v in request.headers.items()}, body))
         if request.path.endswith("/count_tokens"):
             return web.json_response({"input_tokens": 42}) if self.counts else web.Response(status=404)
+        if not self.samples and "temperature" in json.loads(body):
+            said = {"type": "invalid_request_error", "message": self.why}
+            return web.json_response({"type": "error", "error": said}, status=400)
         if json.loads(body).get("stream"):
             return web.Response(body=STREAM, headers={**HEADERS, "content-type": "text/event-stream; charset=utf-8"})
         return web.Response(body=MESSAGE, headers={**HEADERS, "content-type": "application/json"})
@@ -237,6 +242,32 @@ class TestTranslating:
         assert "def add(" in body["messages"][0]["content"]
         assert "return c" in body["messages"][0]["content"]
         assert body["system"]
+
+    async def test_a_model_that_refuses_a_temperature_is_asked_without_from_then_on(
+        self, anthropic: Provider, endpoint: Any
+    ) -> None:
+        there, url = endpoint
+        there.samples = False
+        for calls in (2, 3):
+            assert (await anthropic.call(asking(url, params={"temperature": 0.5, "top_p": 0.9}), None)).text == "Hi"
+            assert len(there.asked) == calls
+            assert not {"temperature", "top_p"} & json.loads(there.asked[-1][2]).keys()
+
+    async def test_a_temperature_that_is_merely_wrong_is_the_callers_to_correct(
+        self, anthropic: Provider, endpoint: Any
+    ) -> None:
+        there, url = endpoint
+        there.samples, there.why = False, "temperature: Input should be greater than or equal to 0"
+        with pytest.raises(errors.BadRequestError, match="temperature"):
+            await anthropic.call(asking(url, params={"temperature": -1}), None)
+        assert len(there.asked) == 1
+
+    async def test_a_request_that_is_relayed_is_refused_as_it_is(self, anthropic: Provider, endpoint: Any) -> None:
+        there, url = endpoint
+        there.samples = False
+        with pytest.raises(errors.BadRequestError, match="temperature"):
+            await anthropic.call(relayed(url, BODY.replace(b"{ ", b'{"temperature":0.5, ', 1)), None)
+        assert len(there.asked) == 1
 
     async def test_it_embeds_nothing(self, anthropic: Provider, endpoint: Any) -> None:
         with pytest.raises(errors.BadInputError) as caught:
