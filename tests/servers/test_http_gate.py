@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from beastmode.servers.http.gate import VERDICTS_MAX, Gate, Refusal
-from support.http_door import HEAD, TOKEN, Client, Door, request
+from support.http_door import HEAD, LOOPS, TOKEN, Client, Door, request
 from support.waiting import until
 
 PORT = 23278
@@ -16,12 +16,12 @@ GOOD = {"host": "localhost", "authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture
 def gate() -> Gate:
-    return Gate(lambda: TOKEN, lambda: frozenset({"Box.local", "tunnel.example:8443"}), PORT)
+    return Gate(lambda: TOKEN, lambda: frozenset({"Box.local", "tunnel.example:8443", "fd00::1"}), PORT)
 
 
-@pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    with Door("asyncio") as door:
+@pytest.fixture(scope="module", params=sorted(LOOPS))
+def door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    with Door(request.param) as door:
         yield door
 
 
@@ -42,7 +42,7 @@ def status(refusal: Refusal | None) -> int | None:
     "host",
     [
         *("127.0.0.1", "localhost", "LocalHost", "[::1]", f"127.0.0.1:{PORT}", f"localhost:{PORT}", f"[::1]:{PORT}"),
-        *("box.local", f"BOX.local:{PORT}", "tunnel.example:8443"),
+        *("box.local", f"BOX.local:{PORT}", "tunnel.example:8443", "[fd00::1]", f"[fd00::1]:{PORT}"),
     ],
 )
 def test_this_machines_names_are_let_in(gate: Gate, host: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
+import weakref
 from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
@@ -165,3 +167,39 @@ async def test_a_large_body_in_pieces_of_any_size_is_the_same_body() -> None:
     for size in (1000, 16384, 16385, 65536, len(data)):
         said, _, _ = await talk([data[at : at + size] for at in range(0, len(data), size)])
         assert said.count(body) == 2
+
+
+async def test_a_flood_in_one_piece_is_worked_off_in_turns() -> None:
+    seen_between = []
+    server = HttpServer(handle, Gate(lambda: TOKEN), clock=Clock())
+    connection = Connection(server)
+    wire = Wire(connection)
+    connection.connection_made(wire)
+    connection.data_received(request("/flood") * 2000)
+    while (answered := wire.out.count(b"GET/flood")) < 2000:
+        seen_between.append(answered)
+        await asyncio.sleep(0)
+    assert len(seen_between) > 10
+    assert seen_between == sorted(set(seen_between))
+    wire.close()
+    await asyncio.sleep(0)
+    await server.stop(0)
+
+
+async def test_a_closed_connection_is_gone_without_the_garbage_collector() -> None:
+    server = HttpServer(handle, Gate(lambda: TOKEN), clock=Clock())
+    connection = Connection(server)
+    wire = Wire(connection)
+    connection.connection_made(wire)
+    connection.data_received(request("/one") + b"GET /half")
+    wire.close()
+    await asyncio.sleep(0)
+    gone = weakref.ref(connection)
+    gc.disable()
+    try:
+        del connection, wire
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()
+    await server.stop(0)

@@ -18,7 +18,7 @@ ACCEPTS_PER_TURN = 32
 PAUSE_S = 0.1
 RESERVE_MAX = 64
 TURNED_AWAY_MAX = 8
-TURNED_AWAY_S = 0.5
+TURNED_AWAY_S = 0.1
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -50,7 +50,7 @@ class Listener:
         self._pause: asyncio.TimerHandle | None = None
         self._full = False
         self._is_full = is_full
-        self._farewells = Farewells(refusal) if refusal is not None else None
+        self._farewells = Farewells(refusal, self._hurry) if refusal is not None else None
 
     def start(self) -> None:
         """Listens and accepts."""
@@ -61,6 +61,7 @@ class Listener:
         """Accepts nobody any more; the system turns away who waits."""
         if self._pause is not None:
             self._pause.cancel()
+            self._pause = None
         if self._farewells is not None:
             self._farewells.close()
         self._loop.remove_reader(self._listening)
@@ -117,6 +118,12 @@ class Listener:
         self._loop.remove_reader(self._listening)
         self._pause = self._loop.call_later(PAUSE_S, self._go_on)
 
+    def _hurry(self) -> None:
+        """Somebody who was turned away has gone: the next may hear it without waiting for the end of the pause."""
+        if self._pause is not None:
+            self._pause.cancel()
+            self._go_on()
+
     def _go_on(self) -> None:
         self._pause = None
         self._loop.add_reader(self._listening, self._accept)
@@ -148,10 +155,12 @@ class Farewells:
 
     Args:
         text: What they are told.
+        when_gone: Called each time that one has gone.
     """
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, when_gone: Callable[[], None]) -> None:
         self._text = text
+        self._when_gone = when_gone
         self._loop = asyncio.get_running_loop()
         self._leaving: dict[socket.socket, asyncio.TimerHandle] = {}
 
@@ -191,3 +200,4 @@ class Farewells:
         self._leaving.pop(connection).cancel()
         self._loop.remove_reader(connection)
         connection.close()
+        self._when_gone()

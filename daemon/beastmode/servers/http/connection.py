@@ -88,11 +88,14 @@ class Connection(asyncio.Protocol):
             while view:
                 self._reader.feed(view[:SLICE_BYTES])
                 view = view[SLICE_BYTES:]
+                served = bool(self._reader.done)
                 self._serve()
                 if self._deaf or self._reader.refusal is not None:
                     return
-                if self._current is not None or self._behind:
+                if view and (served or self._behind):
                     self._hold(view)
+                    if self._current is None and not self._behind:  # others have their turn first
+                        self._loop.call_soon(self._go_on)
                     return
         if self._current is None:
             self._await_more()
@@ -125,7 +128,7 @@ class Connection(asyncio.Protocol):
     def _go_on(self) -> None:
         """Turns to what had to wait."""
         self._serve()
-        while self._held and self._current is None and not self._behind and not self._deaf:
+        if self._held and self._current is None and not self._behind and not self._deaf:
             held = bytes(self._held)
             self._held.clear()
             self._feed(held)
@@ -350,6 +353,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Ends what the client had asked for."""
         self._leave()
+        self._reader.close()
         self._transport = None
         self._server.forget(self)
 

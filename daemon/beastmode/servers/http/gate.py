@@ -91,7 +91,7 @@ class Gate:
         """Forgets the verdicts of another token, other hosts, another port."""
         self._valid_for = (token, own_hosts, port)
         self._admitted.clear()
-        own = {name.lower() for name in own_hosts}
+        own = {f"[{name}]" if _is_bare_ipv6(name) else name.lower() for name in own_hosts}
         self._hosts = frozenset({*LOOPBACK_NAMES, *own, *(f"{name}:{port}" for name in (*LOOPBACK_NAMES, *own))})
         here = {f"{name}:{port}" for name in LOOPBACK_NAMES}
         if port == 80:  # a browser leaves the default port out
@@ -113,7 +113,7 @@ class Gate:
         return Refusal(
             403,
             f"The host {host[:100]!r} is not this machine's.",
-            (f"call http://127.0.0.1:{self.port}", "a name of your own is allowed by the setting http.hosts"),
+            (f"call http://127.0.0.1:{self.port}", "a name of your own is allowed by the setting http.names"),
         )
 
     def _judge_origin(self, headers: Mapping[str, str]) -> Refusal | None:
@@ -142,6 +142,10 @@ class Gate:
             return None
         message = "The token is wrong; it may have been changed." if given else "This request carries no token."
         return Refusal(401, message, (_HOW_TO_SAY_IT,), (("www-authenticate", "Bearer"),))
+
+
+def _is_bare_ipv6(name: str) -> bool:
+    return name.count(":") > 1 and not name.startswith("[")
 
 
 def _judge_type(content_type: str | None) -> Refusal | None:

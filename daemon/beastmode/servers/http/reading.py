@@ -128,6 +128,11 @@ class Reader:
         self._pieces = []
         self.done.clear()
 
+    def close(self) -> None:
+        """Reads no more; what holds the connection, and is held by it, is let go of."""
+        self.forget()
+        del self._parser, self._make
+
     def _give_up(self, refusal: Refusal) -> None:
         if self.refusal is None:
             self.refusal = refusal

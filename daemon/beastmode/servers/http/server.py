@@ -13,7 +13,7 @@ from beastmode.servers.http.exchange import JSON, Handler
 from beastmode.servers.http.gate import Gate, Refusal
 from beastmode.servers.http.reading import Limits
 from beastmode.servers.http.reply import date_line, default_refusal, whole
-from beastmode.servers.listener import Listener
+from beastmode.servers.listener import BACKLOG, Listener
 
 LOOK_S = 0.05
 _FULL = Refusal(503, "The daemon has more connections than it can take.", ("try again",), (("retry-after", "1"),))
@@ -75,7 +75,7 @@ class HttpServer:
         return self._listening.getsockname()[1] if self._listening is not None else None
 
     def bind(self, host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-        """Takes a port; nobody is answered before `start`.
+        """Takes a port; who connects is answered from `start` on.
 
         Args:
             host: An address of this machine.
@@ -93,6 +93,7 @@ class HttpServer:
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
             listening.setblocking(False)
             listening.bind((host, port))
+            listening.listen(BACKLOG)  # two that only bind a port do not notice each other
         except OSError:
             listening.close()
             raise
@@ -101,11 +102,7 @@ class HttpServer:
         return listening
 
     def start(self) -> None:
-        """Listens and accepts.
-
-        Raises:
-            OSError: Somebody else listens on the port by now.
-        """
+        """Answers who connects; the port must have been bound."""
         assert self._listening is not None
         self._tick()
         full = whole(_FULL.status, body := self.body_of(_FULL, ""), _FULL.headers, JSON, b"", b"connection: close\r\n")
