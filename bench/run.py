@@ -18,6 +18,7 @@ RESULTS = FOLDER / "results"
 BASELINE = FOLDER / "baseline.json"
 NO_BENCHMARKS = {
     *("run", "coverage", "mutants", "breaking", "socket_echo", "train_verifier"),
+    *("http_contenders", "http_passthrough", "http_picture"),
     *("semcache_kinds", "semcache_picture", "semcache_vectors"),
 }
 
