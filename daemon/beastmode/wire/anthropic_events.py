@@ -86,13 +86,8 @@ class MessageWriter(StreamWriter):
         self._told = told
         self._count = prompt_tokens
         self._prompt_tokens = 1
-        self._index = -1  # of the block that is open, or was last
-        self._open = ""  # text, thinking or tool_use
-        self._call = -1  # the tool call that is open
-        self._arguments: list[str] = []  # of that call
-        self._calls: set[int] = set()  # those that were begun
+        self._blocks = _Blocks(told)
         self._waiting: list[Piece] = []
-        self._said: set[str] = set()  # kinds of blocks that were written
 
     def begin(self) -> bytes:
         """Writes `message_start`; its usage is an estimate, the true one comes last."""
@@ -108,16 +103,17 @@ class MessageWriter(StreamWriter):
 
     def piece(self, piece: Piece) -> bytes:
         """Writes a piece, or keeps it until the block before it is whole."""
-        if self._open != "tool_use":
-            return self._write(piece)
-        if type(piece) is ToolPiece and piece.index == self._call:
-            written = self._write(piece)
-            ended = self._waiting and piece.arguments.rstrip().endswith("}") and self._call_is_whole()
+        blocks = self._blocks
+        if blocks.open != "tool_use":
+            return blocks.write(piece)
+        if type(piece) is ToolPiece and piece.index == blocks.call:
+            written = blocks.write(piece)
+            ended = self._waiting and piece.arguments.rstrip().endswith("}") and blocks.call_is_whole()
             return written + self._released() if ended else written
-        if self._waiting or not self._call_is_whole():
+        if self._waiting or not blocks.call_is_whole():
             self._waiting.append(piece)
             return b""
-        return self._write(piece)
+        return blocks.write(piece)
 
     def finish(self, completion: Completion) -> bytes:
         """Writes what still waits, what came in no piece, the reason and the usage."""
@@ -125,9 +121,9 @@ class MessageWriter(StreamWriter):
         groups: dict[Any, list[Piece]] = {}
         for piece in waiting:
             groups.setdefault(piece.index if type(piece) is ToolPiece else type(piece), []).append(piece)
-        written = [self._write(piece) for group in groups.values() for piece in group]
-        written += [self._write(piece) for piece in self._unsaid(completion)]
-        written.append(self._close())
+        written = [self._blocks.write(piece) for group in groups.values() for piece in group]
+        written += [self._blocks.write(piece) for piece in self._unsaid(completion)]
+        written.append(self._blocks.close())
         delta = {"stop_reason": stop_reason(completion), "stop_sequence": completion.stop_sequence}
         usage = usage_of(completion, self._prompt_tokens)
         written.append(event("message_delta", {"delta": delta, "usage": usage}))
@@ -137,12 +133,12 @@ class MessageWriter(StreamWriter):
     def _unsaid(self, completion: Completion) -> list[Piece]:
         """What a provider that streams only text, or nothing, says at the end."""
         pieces: list[Piece] = []
-        if completion.reasoning and not self._said:
+        if completion.reasoning and not self._blocks.said:
             pieces.append(Thought(completion.reasoning))
-        if completion.text and "text" not in self._said:
+        if completion.text and "text" not in self._blocks.said:
             pieces.append(completion.text)
         for index, call in enumerate(completion.tool_calls):
-            if index not in self._calls:
+            if index not in self._blocks.calls:
                 function = call.get("function") or {}
                 arguments = function.get("arguments") or ""
                 pieces.append(ToolPiece(index, call.get("id") or "", function.get("name") or "", arguments))
@@ -152,69 +148,88 @@ class MessageWriter(StreamWriter):
         waiting, self._waiting = self._waiting, []
         return b"".join([self.piece(piece) for piece in waiting])
 
-    def _call_is_whole(self) -> bool:
-        arguments = "".join(self._arguments)
-        if len(self._arguments) > 1:
-            self._arguments = [arguments]
-        return bool(whole_object(arguments))
 
-    def _write(self, piece: Piece) -> bytes:
+class _Blocks:
+    """Writes blocks one after the other.
+
+    Attributes:
+        open: The kind of the block that is open; empty: none is.
+        call: The tool call that is open, -1: none is.
+        calls: Those that were begun.
+        said: Kinds of blocks that were written.
+    """
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._index = -1  # of the block that is open, or was last
+        self._arguments: list[str] = []  # of the call that is open
+        self.open = ""
+        self.call = -1
+        self.calls: set[int] = set()
+        self.said: set[str] = set()
+
+    def write(self, piece: Piece) -> bytes:
+        """Writes a piece into the open block, or closes that and opens another."""
         if type(piece) is str:
-            opening = b"" if self._open == "text" else self._begin_block("text", {"type": "text", "text": ""})
+            opening = b"" if self.open == "text" else self._begin("text", {"type": "text", "text": ""})
             return opening + self._delta(b'"text_delta","text":', piece)
         if type(piece) is ToolPiece:
             return self._write_call(piece)
         assert type(piece) is Thought
         return self._write_thought(piece)
 
+    def close(self) -> bytes:
+        """Ends the open block, where there is one."""
+        if not self.open:
+            return b""
+        self.open, self.call = "", -1
+        return event("content_block_stop", {"index": self._index})
+
+    def call_is_whole(self) -> bool:
+        """The arguments of the open call are a whole object."""
+        arguments = "".join(self._arguments)
+        if len(self._arguments) > 1:
+            self._arguments = [arguments]
+        return whole_object(arguments) is not None
+
     def _write_thought(self, thought: Thought) -> bytes:
         if thought.redacted:
             block = {"type": "redacted_thinking", "data": thought.redacted}
-            return self._begin_block("redacted_thinking", block) + self._close()
+            return self._begin("redacted_thinking", block) + self.close()
         if not (thought.text or thought.signature):
             return b""
         written = b""
-        if self._open != "thinking":
-            written = self._begin_block("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        if self.open != "thinking":
+            written = self._begin("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         if thought.text:
             written += self._delta(b'"thinking_delta","thinking":', thought.text)
         if thought.signature:
-            written += self._delta(b'"signature_delta","signature":', thought.signature) + self._close()
+            written += self._delta(b'"signature_delta","signature":', thought.signature) + self.close()
         return written
 
     def _write_call(self, piece: ToolPiece) -> bytes:
         written = b""
-        if self._open != "tool_use" or piece.index != self._call:
-            if piece.index in self._calls:  # blank space after arguments that were whole; the block is closed
+        if self.open != "tool_use" or piece.index != self.call:
+            if piece.index in self.calls:  # blank space after arguments that were whole; the block is closed
                 return b""
             call_id = tool_id(self._told, piece.id, piece.index)
-            block = {"type": "tool_use", "id": call_id, "name": piece.name, "input": {}}
-            written = self._begin_block("tool_use", block)
-            self._call, self._arguments = piece.index, []
-            self._calls.add(piece.index)
+            written = self._begin("tool_use", {"type": "tool_use", "id": call_id, "name": piece.name, "input": {}})
+            self.call, self._arguments = piece.index, []
+            self.calls.add(piece.index)
         if piece.arguments:
             self._arguments.append(piece.arguments)
             written += self._delta(b'"input_json_delta","partial_json":', piece.arguments)
         return written
 
-    def _begin_block(self, kind: str, block: dict[str, Any]) -> bytes:
-        closed = self._close()
+    def _begin(self, kind: str, block: dict[str, Any]) -> bytes:
+        closed = self.close()
         self._index += 1
-        self._open = kind
-        self._said.add(kind)
+        self.open = kind
+        self.said.add(kind)
         return closed + event("content_block_start", {"index": self._index, "content_block": block})
 
     def _delta(self, opening: bytes, text: str) -> bytes:
-        head = (
-            b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":' % self._index
-        )
-        return head + opening + _encode(text) + b"}}\n\n"
-
-    def _close(self) -> bytes:
-        if not self._open:
-            return b""
-        self._open, self._call = "", -1
-        return event("content_block_stop", {"index": self._index})
+        return _DELTA % (self._index, opening, _encode(text))
 
 
 def event(kind: str, fields: dict[str, Any]) -> bytes:
