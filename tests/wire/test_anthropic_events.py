@@ -96,6 +96,16 @@ class TestWriting:
         completion = Completion(text="and", tool_calls=[call("f", "{}\n")])
         assert [block["type"] for block in blocks_in(written(pieces, completion))] == ["tool_use", "text"]
 
+    def test_the_next_call_begins_as_soon_as_the_one_before_it_is_whole(self) -> None:
+        writer = DOOR.writer(TOLD, ASK)
+        writer.begin()
+        assert b'"name":"f"' in writer.piece(ToolPiece(0, "c", "f"))
+        assert writer.piece(ToolPiece(1, "d", "g")) == b""
+        assert writer.piece(ToolPiece(1, arguments="{}")) == b""
+        last = writer.piece(ToolPiece(0, arguments="{}"))
+        assert b'"name":"g"' in last
+        assert b'"name":"h"' in writer.piece(ToolPiece(2, "e", "h"))
+
     def test_a_call_that_was_cut_off_is_told_as_far_as_it_came(self) -> None:
         pieces: list[Piece] = [ToolPiece(0, "c", "f", '{"a'), ToolPiece(1, "d", "g", "{"), "x"]
         completion = Completion(text="x", finish_reason="length", tool_calls=[call("f", '{"a'), call("g", "{")])
