@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from beastmode.core.deltas import Delta, Thought, ToolPiece
 from beastmode.core.errors import MalformedReplyError
-from beastmode.core.types import Completion, Message, Request, Usage
+from beastmode.core.types import Completion, Usage
 from beastmode.wire.faults import ErrorInReplyError
-from beastmode.wire.openai_chat import ChatStream, decode, encode, model_names
+from beastmode.wire.openai_chat import ChatStream, decode, model_names
 
 
 def reply(message: dict[str, Any], finish_reason: str | None = "stop", **fields: Any) -> bytes:
@@ -28,7 +28,6 @@ def chunk(delta: dict[str, Any] | None = None, finish_reason: str | None = None,
 
 DONE = b"data: [DONE]\n\n"
 STOP = chunk({}, "stop")
-FOUR = {"type": "text", "text": "4"}
 
 
 def streamed(*events: bytes) -> tuple[Completion, list[Delta]]:
@@ -37,53 +36,6 @@ def streamed(*events: bytes) -> tuple[Completion, list[Delta]]:
     for event in events:
         stream.feed(event)
     return stream.finish(), deltas
-
-
-def body(request: Request, stream: bool = False, **flags: bool) -> dict[str, Any]:
-    return json.loads(encode(request, "qwen3", stream, **flags))
-
-
-ASK = Request(model="custom:qwen", messages=[Message(role="user", content="hi 🦁")])
-
-
-class TestRequests:
-    def test_the_model_is_named_as_the_endpoint_knows_it(self) -> None:
-        assert body(ASK) == {"model": "qwen3", "messages": [{"role": "user", "content": "hi 🦁"}]}
-
-    def test_parameters_go_as_they_are_and_can_not_name_another_model(self) -> None:
-        params = {
-            "temperature": 0,
-            "tools": [{"type": "function"}],
-            "model": "other",
-            "messages": [],
-            "new": {"a": 1},
-        }
-        sent = body(Request(model="m", messages=ASK.messages, params=params))
-        assert sent["model"] == "qwen3"
-        assert sent["messages"] == [{"role": "user", "content": "hi 🦁"}]
-        assert (sent["temperature"], sent["tools"], sent["new"]) == (0, [{"type": "function"}], {"a": 1})
-
-    def test_a_stream_asks_for_its_usage(self) -> None:
-        assert body(ASK, stream=True)["stream"] is True
-        assert body(ASK, stream=True)["stream_options"] == {"include_usage": True}
-        assert "stream_options" not in body(ASK, stream=True, usage_in_stream=False)
-
-    def test_a_plain_call_is_no_stream_whatever_the_parameters_say(self) -> None:
-        params = {"stream": True, "stream_options": {"include_usage": True}}
-        sent = body(Request(model="m", messages=ASK.messages, params=params))
-        assert "stream" not in sent
-        assert "stream_options" not in sent
-
-    def test_tool_calls_and_their_results_keep_their_shape(self) -> None:
-        call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        messages = [
-            Message(role="assistant", tool_calls=[call]),
-            Message(role="tool", tool_call_id="c1", content="42"),
-        ]
-        assert body(Request(model="m", messages=messages))["messages"] == [
-            {"role": "assistant", "tool_calls": [call]},
-            {"role": "tool", "content": "42", "tool_call_id": "c1"},
-        ]
 
 
 class TestReplies:
@@ -156,6 +108,34 @@ class TestReplies:
     def test_reasoning_is_kept_apart_from_the_text(self, message: dict[str, Any]) -> None:
         completion = decode(reply(message))
         assert (completion.text, completion.reasoning) == ("4", "2+2")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"audio": {"id": "a"}},
+            {"annotations": [{"type": "url_citation"}]},
+            {"function_call": {"name": "f", "arguments": "{}"}},
+            {"reasoning_details": [{"type": "reasoning.encrypted"}]},
+            {"images": [{}]},
+            {"refusal": "No."},
+            {"tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}]},
+        ],
+    )
+    def test_what_no_field_can_say_makes_an_answer_less_than_whole(self, more: dict[str, Any]) -> None:
+        assert not decode(reply({"content": "x", **more})).whole
+        assert not streamed(chunk({"content": "x"}), chunk(more), STOP)[0].whole
+        nothing = dict.fromkeys(more)
+        assert decode(reply({"content": "x", **nothing, "annotations": []})).whole
+        assert streamed(chunk({"content": "x", **nothing}), STOP)[0].whole
+
+    def test_the_text_at_which_it_ended_where_the_server_names_it(self) -> None:
+        choice = {"message": {"content": "x"}, "finish_reason": "stop", "stop_reason": "END"}
+        assert decode(json.dumps({"choices": [choice]}).encode()).stop_sequence == "END"
+        assert decode(json.dumps({"choices": [{**choice, "stop_reason": 7}]}).encode()).stop_sequence is None
+
+    def test_a_cache_is_counted_where_the_server_counts_it(self) -> None:
+        usage = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 8}
+        assert decode(reply({"content": "x"}, usage=usage)).usage.cached_tokens == 8
 
     def test_a_refusal_is_a_text_that_was_filtered(self) -> None:
         completion = decode(reply({"content": None, "refusal": "I can not."}))
@@ -297,6 +277,19 @@ class TestStreams:
         completion, deltas = streamed(chunk({"reasoning_content": "hm"}), chunk({"refusal": "No."}), STOP)
         assert (completion.reasoning, completion.text, completion.finish_reason) == ("hm", "No.", "content_filter")
         assert deltas == [Thought("hm"), "No."]
+
+    def test_a_late_name_is_handed_on_when_it_comes(self) -> None:
+        first, late = {"index": 0, "function": {"arguments": ""}}, {"index": 0, "id": "a", "function": {"name": "f"}}
+        completion, deltas = streamed(chunk({"tool_calls": [first, late, first]}), chunk({}, "tool_calls"))
+        assert completion.tool_calls[0]["id"] == "a"
+        assert deltas == [ToolPiece(0), ToolPiece(0, "a", "f")]
+
+    def test_a_stream_of_several_choices_is_whole_when_all_of_them_ended(self) -> None:
+        second = {"index": 1, "delta": {"content": "y"}, "finish_reason": None}
+        both = b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"content": "x"}}, second]}).encode() + b"\n\n"
+        with pytest.raises(MalformedReplyError):
+            streamed(both, STOP)
+        assert [one.text for one in streamed(both, STOP, DONE)[0].choices] == ["y"]
 
     @pytest.mark.parametrize("error", [{"message": "overloaded", "code": 503}, "overloaded"])
     def test_an_error_in_the_stream_is_an_error(self, error: object) -> None:

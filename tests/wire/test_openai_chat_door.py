@@ -262,11 +262,7 @@ class TestWriting:
             {"content": "b"},
             {"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": first}]},
             {"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]},
-            {
-                "tool_calls": [
-                    {"index": 1, "id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}}
-                ]
-            },
+            {"tool_calls": [{"index": 1, "id": "c2", "type": "function", "function": second}]},
             {},
         ]
         assert [chunk["choices"][0]["finish_reason"] for chunk in all_of_them] == [None] * 7 + ["tool_calls"]
