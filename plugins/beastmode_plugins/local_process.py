@@ -30,6 +30,7 @@ from beastmode.core.paths import SOCKET_PATH_MAX_BYTES
 from beastmode.core.plugins import Call, OnDelta
 from beastmode.core.types import Completion
 from beastmode.wire import openai_chat
+from beastmode.wire.openai_completions import in_a_chat_alone
 from beastmode.wire.target import Errand, target
 from beastmode.wire.upstream import Upstream
 from beastmode_plugins.local_child import Orders, Word
@@ -185,7 +186,7 @@ class LocalProcess:
         )
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         # Always a stream: silence then means that the child hangs, not that the answer is long.
-        body = openai_chat.encode(call.request, self.path.stem, True)
+        body = openai_chat.encode(in_a_chat_alone(call.request), self.path.stem, True)
         reader = openai_chat.ChatStream(on_delta or (lambda _: None))
         self._quiet.clear()
         try:

@@ -13,7 +13,7 @@ from beastmode.core.types import Completion, Message, Request, Usage
 from beastmode.wire.dialect import Told
 from beastmode.wire.faults import ErrorInReplyError
 from beastmode.wire.openai_chat import ChatStream
-from beastmode.wire.openai_completions import as_chat, decode, encode
+from beastmode.wire.openai_completions import as_chat, decode, encode, in_a_chat_alone
 from beastmode.wire.openai_completions_door import OpenAICompletions
 
 DOOR = OpenAICompletions()
@@ -161,3 +161,10 @@ class TestInAChat:
     def test_several_prompts_are_refused(self) -> None:
         with pytest.raises(errors.BadInputError, match="prompt"):
             as_chat(read(prompt=["a", "b"]))
+
+    def test_a_provider_of_chats_alone_gets_a_chat_or_nothing(self) -> None:
+        chat = Request(model="m", messages=[Message("user", "hi")])
+        assert in_a_chat_alone(chat) is chat
+        assert in_a_chat_alone(read(prompt="a")).kind == "chat"
+        with pytest.raises(errors.BadInputError, match="no embeddings"):
+            in_a_chat_alone(Request(model="m", messages=[], kind="embedding"))

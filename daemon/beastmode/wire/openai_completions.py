@@ -105,6 +105,24 @@ def _answer(choice: Choice) -> Completion:
     )
 
 
+def in_a_chat_alone(request: Request) -> Request:
+    """What a provider is asked that knows chats and nothing else.
+
+    Args:
+        request: Of any kind.
+
+    Raises:
+        BadInputError: It can not be asked in a chat.
+    """
+    if request.kind == "embedding":
+        raise BadInputError(
+            f"{request.model}: it gives no embeddings.",
+            tips=["ask a model for embeddings, at an endpoint that speaks OpenAI's protocol: beast models list"],
+            details={"param": "model"},
+        )
+    return as_chat(request) if request.kind == "completion" else request
+
+
 def as_chat(request: Request) -> Request:
     """Asks for the same in a chat, for providers that have no endpoint for completions.
 
