@@ -93,7 +93,9 @@ class ProviderContract:
 
     async def test_a_stream_gives_the_answer_of_a_plain_call(self, started: Provider, base_url: str) -> None:
         call = self.call(self.deployment(base_url, "ok"))
-        assert (await self.ask(started, call, streamed=True))[0] == (await self.ask(started, call, streamed=False))[0]
+        streamed, plain = [(await self.ask(started, call, streamed=one))[0] for one in (True, False)]
+        plain.reply = None  # a stream has told its headers at its beginning
+        assert streamed == plain
 
     async def test_it_counts_tokens(self, started: Provider, base_url: str) -> None:
         completion, _ = await self.ask(started, self.call(self.deployment(base_url, "ok")), streamed=False)

@@ -291,7 +291,7 @@ class TestCompletions:
             asked = relayed_call(server.url, {**body, "stream": streamed}, "no-completions", COMPLETIONS)
             completion = await custom.call(asked, deltas.append if streamed else None)
             assert "): pass" in completion.text
-            assert completion.reply is None
+            assert completion.reply is None or completion.reply.body == b""
             assert bytes_of(deltas) == b""
         paths = [seen.path for seen in server.requests]
         assert paths == ["/completions", "/chat/completions", "/chat/completions"]

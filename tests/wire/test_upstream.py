@@ -315,6 +315,8 @@ async def test_a_plain_reply_is_kept_as_it_came_where_it_is_relayed(
         assert completion.reply == Reply("openai_chat", ANSWER, KEPT)
     assert not deltas
     async with serving(saying(reply)) as port:
+        assert (await relaying(upstream, port, "", deltas)).reply == Reply("", b"", KEPT)
+    async with serving(saying(http(ANSWER))) as port:
         assert (await relaying(upstream, port, "", deltas)).reply is None
 
 

@@ -23,7 +23,7 @@ class Reply(msgspec.Struct, frozen=True):
     """A provider's plain reply as it came, for callers who speak its protocol.
 
     Attributes:
-        protocol: As `Native.protocol`.
+        protocol: As `Native.protocol`; empty where only the headers are known to anyone.
         body: The JSON.
         headers: Headers that a caller may want, by lower-case name.
     """

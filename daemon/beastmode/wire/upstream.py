@@ -138,7 +138,8 @@ class Upstream:
             decode: Reads an answer in one piece.
             reader: Reads a stream; None where none was asked for.
             relay: The protocol whose caller gets the very bytes: `Begun` names it, and an answer in one piece carries
-                them as its `reply`. The reader hands on those of a stream. Empty: nobody does.
+                them as its `reply`. The reader hands on those of a stream. Empty: nobody does, and a `reply` holds
+                nothing but headers.
             on_delta: Gets `Begun`, with the headers a caller may want, as soon as a stream begins well.
 
         Raises:
@@ -159,8 +160,8 @@ class Upstream:
             completion = await self._decoded(raw, decode)
         except (faults.ErrorInReplyError, MalformedReplyError) as error:
             raise self._named(errand, error) from None
-        if relay:
-            completion.reply = Reply(relay, raw, got)
+        if relay or got:
+            completion.reply = Reply(relay, raw if relay else b"", got)
         if reader is not None:
             reader.whole(completion)
         return completion
