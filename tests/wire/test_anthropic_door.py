@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from beastmode.cache.key import make_key
+from beastmode.core.deltas import pieces_of
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Completion, Message, Request
 from beastmode.wire.anthropic_door import IMAGE_TOKENS, AnthropicMessages, estimated_tokens
@@ -293,3 +294,25 @@ class TestEstimates:
             usage = json.loads(plain)["usage"]
             assert usage["input_tokens"] > 0
             assert usage["output_tokens"] > 0
+
+
+class TestThoughtsThatNobodyAskedFor:
+    """Models that always show their reasoning stand behind callers who take the first block for the answer."""
+
+    ANSWER = Completion(text="four", reasoning="two and two", finish_reason="stop")
+
+    @pytest.mark.parametrize(
+        ("asked", "kinds"),
+        [({}, ["text"]), ({"type": "disabled"}, ["text"]), ({"type": "adaptive"}, ["thinking", "text"])],
+    )
+    def test_they_are_shown_to_who_asked_for_thinking_alone(self, asked: dict[str, Any], kinds: list[str]) -> None:
+        params = {"thinking": asked} if asked else {}
+        request = Request(model="m", messages=[Message("user", "2+2?")], params=params)
+        told = Told("r", "m", 0.0, request)
+        dialect = AnthropicMessages()
+        content = json.loads(dialect.plain(told, self.ANSWER))["content"]
+        assert [block["type"] for block in content] == kinds
+        writer = dialect.writer(told, request)
+        stream = b"".join([writer.begin(), *map(writer.piece, pieces_of(self.ANSWER)), writer.finish(self.ANSWER)])
+        assert (b"thinking_delta" in stream) is ("thinking" in kinds)
+        assert b"four" in stream

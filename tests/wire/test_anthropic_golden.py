@@ -30,7 +30,12 @@ from beastmode.wire.dialect import Told
 
 GOLDEN = Path(__file__).parent / "golden" / "anthropic"
 DOOR = AnthropicMessages()
-ASK = {"model": "m", "max_tokens": 100, "messages": [{"role": "user", "content": "How is the weather in Bern?"}]}
+ASK = {
+    "thinking": {"type": "adaptive"},
+    "model": "m",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "How is the weather in Bern?"}],
+}
 Case = dict[str, Any]
 
 

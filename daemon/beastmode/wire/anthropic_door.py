@@ -20,6 +20,7 @@ from beastmode.wire.anthropic_events import (
     event,
     message_head,
     stop_reason,
+    thinks,
     tool_id,
     usage_of,
 )
@@ -124,7 +125,7 @@ def _text_bytes(text: str) -> int:
 def _blocks(told: Told, completion: Completion) -> list[dict[str, Any]]:
     """The content of an answer that is no more than its thoughts, its text and its tool calls, in this order."""
     blocks: list[dict[str, Any]] = []
-    if completion.reasoning:
+    if completion.reasoning and thinks(told.request):
         blocks.append({"type": "thinking", "thinking": completion.reasoning, "signature": ""})
     if completion.text:
         blocks.append({"type": "text", "text": completion.text})

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from beastmode.core.deltas import Piece, Thought, ToolPiece
-from beastmode.core.types import Completion, Usage
+from beastmode.core.types import Completion, Request, Usage
 from beastmode.wire.anthropic_blocks import whole_object
 from beastmode.wire.dialect import StreamWriter, Told
 
@@ -25,6 +25,18 @@ BYTES_PER_TOKEN = 3.5
 def message_head(told: Told) -> dict[str, Any]:
     """The fields that a message begins with."""
     return {"id": f"msg_{told.request_id}", "type": "message", "role": "assistant", "model": told.model}
+
+
+def thinks(request: Request | None) -> bool:
+    """Whether a caller asked for thinking; one who did not takes the first block for the answer.
+
+    Args:
+        request: What was asked; None: nobody knows, and nothing is held back.
+    """
+    if request is None:
+        return True
+    wanted = request.params.get("thinking")
+    return isinstance(wanted, dict) and wanted.get("type") != "disabled"
 
 
 def tool_id(told: Told, call_id: str, index: int) -> str:
@@ -85,6 +97,7 @@ class MessageWriter(StreamWriter):
     def __init__(self, told: Told, prompt_tokens: Callable[[], int]) -> None:
         self._told = told
         self._count = prompt_tokens
+        self._thinks = thinks(told.request)
         self._prompt_tokens = 1
         self._blocks = _Blocks(told)
         self._waiting: list[Piece] = []
@@ -104,6 +117,8 @@ class MessageWriter(StreamWriter):
     def piece(self, piece: Piece) -> bytes:
         """Writes a piece, or keeps it until the block before it is whole."""
         blocks = self._blocks
+        if type(piece) is Thought and not self._thinks:
+            return b""
         if blocks.open != "tool_use":
             return blocks.write(piece)
         if type(piece) is ToolPiece and piece.index == blocks.call:
@@ -133,7 +148,7 @@ class MessageWriter(StreamWriter):
     def _unsaid(self, completion: Completion) -> list[Piece]:
         """What a provider that streams only text, or nothing, says at the end."""
         pieces: list[Piece] = []
-        if completion.reasoning and not self._blocks.said:
+        if completion.reasoning and self._thinks and not self._blocks.said:
             pieces.append(Thought(completion.reasoning))
         if completion.text and "text" not in self._blocks.said:
             pieces.append(completion.text)
