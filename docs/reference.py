@@ -62,7 +62,7 @@ class Page:
 
 
 def settings_page() -> Page:
-    """Every setting, from the structs of core/config.py."""
+    """Every setting, from the structs of core/settings.py."""
     page = Page(
         "Settings",
         "Set in `config.toml` (`beast config path` says where), or by an environment variable, which wins. "

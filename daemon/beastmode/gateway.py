@@ -29,7 +29,6 @@ from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.config import Settings
 from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import (
     BeastError,
@@ -41,6 +40,7 @@ from beastmode.core.errors import (
 )
 from beastmode.core.plugins import Call, Provider
 from beastmode.core.rows import Row, RowCache
+from beastmode.core.settings import Settings
 from beastmode.core.types import (
     Answer,
     CacheInfo,

@@ -15,8 +15,8 @@ from beastmode.cache.decision import Grey, Neighbour, Sample
 from beastmode.cache.key import make_key
 from beastmode.cache.pairs import Pairs
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings, Settings
 from beastmode.core.errors import UpstreamError
+from beastmode.core.settings import CacheSettings, Settings
 from beastmode.core.types import Completion, Entry, Message, Request
 from support.waiting import until_async
 

@@ -8,8 +8,8 @@ import pytest
 
 from beastmode.background.retention import DAY_S, Retention
 from beastmode.core.clock import Clock
-from beastmode.core.config import RetentionSettings
 from beastmode.core.rows import Row
+from beastmode.core.settings import RetentionSettings
 from beastmode.metrics.ledger import Ledger
 from beastmode.sessions import Sessions
 

@@ -17,9 +17,9 @@ from beastmode.cache.shared import ASKING_MAX, VALUE_MAX_BYTES, SharedTier, chos
 from beastmode.cache.shared_link import LateError, Pace, within
 from beastmode.cache.shared_writes import Writes
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings, RedisSettings
 from beastmode.core.errors import EndpointUnreachableError, UpstreamError
 from beastmode.core.plugins import Context, Tier
+from beastmode.core.settings import CacheSettings, RedisSettings
 from beastmode.core.types import Digest, Entry
 from beastmode_plugins.redis_tier import RedisTier
 from support.answers import answer, key_of

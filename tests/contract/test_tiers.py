@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from beastmode.core.config import CacheSettings, RedisSettings
 from beastmode.core.errors import EndpointUnreachableError
 from beastmode.core.plugins import Tier
+from beastmode.core.settings import CacheSettings, RedisSettings
 from beastmode_plugins.redis_tier import RedisTier
 from contract.tier_suite import TierContract
 from support.redis_server import RedisServer, redis

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.core.config import NO_SETTINGS, Settings, describe, load
+from beastmode.core.config import NO_SETTINGS, describe, load
 from beastmode.core.errors import BadInputError
 from beastmode.core.fields import fields_of
 from beastmode.core.paths import Paths
+from beastmode.core.settings import Settings
 
 NAMES = sorted(fields_of(Settings))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.core.config import CacheSettings, RedisSettings, Settings, shown, without_password
+from beastmode.core.config import shown, without_password
+from beastmode.core.settings import CacheSettings, RedisSettings, Settings
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from beastmode.cache.lookup import Found, Lookup
 from beastmode.cache.memory import MemoryTier
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.config import Settings
 from beastmode.core.errors import (
     BadRequestError,
     BeastError,
@@ -28,6 +27,7 @@ from beastmode.core.errors import (
 )
 from beastmode.core.plugins import Call, OnDelta, Provider
 from beastmode.core.rows import Row, RowCache
+from beastmode.core.settings import Settings
 from beastmode.core.types import Answer, Completion, Deployment, Entry, Message, Price, Request, Usage
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway

@@ -22,8 +22,8 @@ from cryptography.x509.oid import NameOID
 
 from beastmode.core import errors
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings, RedisSettings
 from beastmode.core.plugins import Context
+from beastmode.core.settings import CacheSettings, RedisSettings
 from beastmode_plugins.redis_tier import RedisTier
 from support.redis_server import RedisServer, need_redis, redis, relayed
 
@@ -261,7 +261,7 @@ START = """
 import asyncio, sys
 from pathlib import Path
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings, RedisSettings
+from beastmode.core.settings import CacheSettings, RedisSettings
 from beastmode.core.plugins import Context
 from beastmode_plugins.redis_tier import beast_tiers
 [tier] = beast_tiers()

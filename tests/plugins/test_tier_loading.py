@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings, RedisSettings
 from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context, Tier, hookimpl
+from beastmode.core.settings import CacheSettings, RedisSettings
 
 
 class Shelf(Tier):

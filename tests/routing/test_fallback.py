@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.breaker import Breakers
-from beastmode.core.config import UpstreamSettings
 from beastmode.core.errors import (
     KINDS,
     AuthenticationError,
@@ -34,6 +33,7 @@ from beastmode.core.errors import (
     UpstreamError,
     UpstreamTimeoutError,
 )
+from beastmode.core.settings import UpstreamSettings
 from beastmode.core.types import Deployment, Limits
 from beastmode.routing.fallback import Served, Trail, policy, run
 from beastmode.routing.limits import Slots

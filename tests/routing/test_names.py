@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beastmode.core.clock import Clock
-from beastmode.core.config import RoutingSettings
+from beastmode.core.settings import RoutingSettings
 from beastmode.core.types import Deployment
 from beastmode.routing.models import Registry
 from beastmode.routing.names import resolve

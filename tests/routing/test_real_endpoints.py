@@ -13,7 +13,6 @@ import pytest
 from beastmode.core.addresses import make_http_session
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.config import Settings, UpstreamSettings
 from beastmode.core.errors import (
     AuthenticationError,
     BadRequestError,
@@ -26,6 +25,7 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.plugins import Call, Context
+from beastmode.core.settings import Settings, UpstreamSettings
 from beastmode.core.types import Completion, Deployment, Message, Request
 from beastmode.routing.endpoints import describe
 from beastmode.routing.fallback import Served, Trail, run

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from beastmode.core.breaker import Breakers
-from beastmode.core.config import RoutingSettings, Settings
 from beastmode.core.errors import (
     AuthenticationError,
     BadInputError,
@@ -18,6 +17,7 @@ from beastmode.core.errors import (
     UnknownModelError,
     UpstreamError,
 )
+from beastmode.core.settings import RoutingSettings, Settings
 from beastmode.core.types import Limits, Message, Request
 from beastmode.routing.models import Registry
 from beastmode.routing.selector import Ranked, rank

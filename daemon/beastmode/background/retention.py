@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 
 from beastmode.core.clock import Clock
-from beastmode.core.config import RetentionSettings
 from beastmode.core.errors import BeastError
+from beastmode.core.settings import RetentionSettings
 from beastmode.metrics.ledger import Ledger
 from beastmode.sessions import Sessions
 

@@ -22,8 +22,8 @@ from beastmode.cache.semantic_rules import category, said_of_prompt, too_long, w
 from beastmode.cache.vectors import VectorIndex, from_bytes, to_bytes
 from beastmode.cache.verifier import Verifier
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings
 from beastmode.core.plugins import Embedder, Embedding
+from beastmode.core.settings import CacheSettings
 from beastmode.core.types import Entry, Request
 
 log = logging.getLogger(__name__)

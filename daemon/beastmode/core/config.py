@@ -1,4 +1,4 @@
-"""Settings: their names, defaults and documentation, and how flag, environment, user's file and default are merged."""
+"""How flag, environment, the user's file and the defaults become the settings in force."""
 
 from __future__ import annotations
 
@@ -6,212 +6,17 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from beastmode.core.errors import BadInputError
 from beastmode.core.fields import Field, fields_of, fit, fit_text, in_words, is_table, misfit, unknown
 from beastmode.core.paths import Paths
+from beastmode.core.settings import Settings
 
-Positive = Annotated[float, Meta(gt=0)]
-Size = Annotated[int, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-MB = 1 << 20
 ENVIRONMENT_PREFIX = "BEAST_"
 NO_SETTINGS = frozenset({"BEAST_HOME", "BEAST_TOKEN"})
-
-
-class L1Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The cache tier in memory.
-
-    Attributes:
-        max_bytes: Memory it may take; 0 switches it off.
-        ttl_s: Age after which an answer is no longer served from it.
-    """
-
-    max_bytes: Size = 64 * MB
-    ttl_s: Positive = 3600.0
-
-
-class L2Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The cache tier on disk (LMDB).
-
-    Attributes:
-        max_bytes: Disk it may take; 0 switches it off.
-        ttl_s: Age after which an answer is no longer served from it.
-    """
-
-    max_bytes: Size = 1024 * MB
-    ttl_s: Positive = 86400.0
-
-
-class RedisSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The cache tier that several machines share (Redis).
-
-    Attributes:
-        url: Where it is: `redis://`, `rediss://` (TLS) or `unix://`, with the password in it; empty switches it off.
-        ttl_s: Age after which an answer is no longer served from it.
-    """
-
-    url: str = ""
-    ttl_s: Positive = 7200.0
-
-
-class CacheSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Stored answers.
-
-    Attributes:
-        enabled: False answers every request upstream.
-        semantic: `on` serves the answer of another wording where it is safe, `shadow` only counts what that would have
-            served, `off` serves the very same request only.
-        threshold: Least probability that two prompts want the same answer at which one is served for the other.
-        floor: Least cosine of two prompts at which they are compared at all.
-        max_temperature: Requests above it are served by the very same request only.
-        deadline_ms: Longest time a request waits for the semantic step; then it goes on as a miss.
-        wrong_target: Share of wrong hits above which a scope or a kind of prompt is served more carefully.
-        judge_model: Model that judges doubtful pairs and samples of hits, off the request path; empty: none does.
-        shadow_share: Share of semantic hits that are checked by asking upstream too, where `judge_model` is set.
-        l1: The tier in memory.
-        l2: The tier on disk.
-        redis: The tier that several machines share.
-    """
-
-    enabled: bool = True
-    semantic: Literal["on", "shadow", "off"] = "on"
-    threshold: Share = 0.95
-    floor: Share = 0.75
-    max_temperature: Annotated[float, Meta(ge=0)] = 0.5
-    deadline_ms: Positive = 60.0
-    wrong_target: Share = 0.01
-    judge_model: str = ""
-    shadow_share: Share = 0.0
-    l1: L1Settings = L1Settings()
-    l2: L2Settings = L2Settings()
-    redis: RedisSettings = RedisSettings()
-
-
-class UpstreamSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Calls to providers.
-
-    Attributes:
-        timeout_s: Longest silence of an upstream: until its first byte, and between two pieces of an answer.
-        max_attempts: Upstream calls that one request may make, retries and fallbacks together.
-        retry_wait_s: Longest wait before a retry; an upstream that asks for more is not retried.
-        breaker_failures: Failures in a row that open a deployment's breaker.
-        cooldown_s: How long an open breaker keeps a deployment out before one request tries it again.
-    """
-
-    timeout_s: Positive = 60.0
-    max_attempts: Annotated[int, Meta(ge=1, le=10)] = 3
-    retry_wait_s: Annotated[float, Meta(ge=0)] = 2.0
-    breaker_failures: Annotated[int, Meta(ge=1)] = 5
-    cooldown_s: Positive = 10.0
-
-
-class RoutingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Which model answers.
-
-    Attributes:
-        default_model: The model of a request that names none.
-        auto: Order of preference for `auto`; models not named here come after, in the order they were added.
-        aliases: Other names of models, for tools that ask for a fixed one: `"claude-haiku-4-5" = "custom:qwen"`. A name may
-            end in `*`.
-    """
-
-    default_model: str = "auto"
-    auto: list[str] = []
-    aliases: dict[str, str] = {}
-
-
-class HttpSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The HTTP door.
-
-    Attributes:
-        enabled: False: the daemon opens no port.
-        host: Address it listens on. Another one than a loopback address lets other machines in: they need the token.
-        port: Port it listens on; 0: any that is free (`beast status` shows it).
-        names: Further host names by which it may be called, beside those of this machine's loopback address.
-        max_body_bytes: Largest request.
-    """
-
-    enabled: bool = True
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 23278
-    names: list[str] = []
-    max_body_bytes: Annotated[int, Meta(ge=1024)] = 32 * MB
-
-
-class LogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The daemon's log.
-
-    Attributes:
-        level: Least level written.
-        max_bytes: Size at which the file is rotated; three old ones are kept.
-    """
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    max_bytes: Annotated[int, Meta(ge=10_000)] = 10 * MB
-
-
-class PluginSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Plugins.
-
-    Attributes:
-        disabled: Names of plugins that are not loaded.
-        options: A table for each plugin that takes options, by its name.
-    """
-
-    disabled: list[str] = []
-    options: dict[str, dict[str, Any]] = {}
-
-
-class KeySettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """API keys.
-
-    Attributes:
-        store: `keyring` (the operating system's), `file` (AES-GCM under `state/`), or `auto`: the keyring where there
-            is one.
-    """
-
-    store: Literal["auto", "keyring", "file"] = "auto"
-
-
-class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """How long history is kept. Answers have the age limits of their tiers.
-
-    Attributes:
-        ledger_days: Age at which rows of requests are deleted; 0 keeps them.
-        sessions_days: Age, since the last message, at which chat sessions are deleted; 0 keeps them.
-    """
-
-    ledger_days: Annotated[float, Meta(ge=0)] = 0.0
-    sessions_days: Annotated[float, Meta(ge=0)] = 0.0
-
-
-class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Everything a user can set.
-
-    Attributes:
-        cache: Stored answers.
-        upstream: Calls to providers.
-        routing: Which model answers.
-        http: The HTTP door.
-        log: The daemon's log.
-        plugins: Plugins.
-        keys: API keys.
-        retention: How long history is kept.
-    """
-
-    cache: CacheSettings = CacheSettings()
-    upstream: UpstreamSettings = UpstreamSettings()
-    routing: RoutingSettings = RoutingSettings()
-    http: HttpSettings = HttpSettings()
-    log: LogSettings = LogSettings()
-    plugins: PluginSettings = PluginSettings()
-    keys: KeySettings = KeySettings()
-    retention: RetentionSettings = RetentionSettings()
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -314,7 +119,7 @@ def without_password(url: str) -> str:
 
 
 def describe() -> list[SettingInfo]:
-    """Lists every setting, in the order of the structs above."""
+    """Lists every setting, in the order of the structs."""
     return [SettingInfo(name, in_words(f.type), f.default, f.doc) for name, f in fields_of(Settings).items()]
 
 

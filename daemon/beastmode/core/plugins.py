@@ -17,8 +17,8 @@ import msgspec
 import pluggy
 
 from beastmode.core.clock import Clock
-from beastmode.core.config import CacheSettings
 from beastmode.core.deltas import OnDelta as OnDelta  # part of the contract
+from beastmode.core.settings import CacheSettings
 from beastmode.core.types import Completion, Deployment, Request
 
 if TYPE_CHECKING:

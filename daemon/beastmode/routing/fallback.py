@@ -7,7 +7,6 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from beastmode.core.breaker import Breaker, Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.config import UpstreamSettings
 from beastmode.core.errors import (
     AuthenticationError,
     BadInputError,
@@ -26,6 +25,7 @@ from beastmode.core.errors import (
     RefusedEndpointError,
     TLSError,
 )
+from beastmode.core.settings import UpstreamSettings
 from beastmode.core.types import Deployment
 from beastmode.routing.limits import Slots
 from beastmode.routing.selector import Ranked, cooling_down

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beastmode.core.config import RoutingSettings
+from beastmode.core.settings import RoutingSettings
 from beastmode.routing.models import Registry
 
 

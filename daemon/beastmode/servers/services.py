@@ -10,10 +10,11 @@ import msgspec
 from beastmode.cache.lookup import Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.config import Loaded, Settings
+from beastmode.core.config import Loaded
 from beastmode.core.paths import Paths
 from beastmode.core.plugin_loader import PluginInfo
 from beastmode.core.plugins import Provider, Weights
+from beastmode.core.settings import Settings
 from beastmode.gateway import Gateway
 from beastmode.metrics.health import Health
 from beastmode.metrics.ledger import Ledger

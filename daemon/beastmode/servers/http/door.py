@@ -1,4 +1,4 @@
-"""The HTTP door as a whole: the port, its token, its checks and its paths; a port that is taken is a warning, no end."""
+"""The HTTP door as a whole: the port, its token, its checks, its paths; a port that is taken is a warning, no end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from beastmode.core.config import HttpSettings
+from beastmode.core.settings import HttpSettings
 from beastmode.metrics.health import Issue
 from beastmode.servers.http.gate import Gate
 from beastmode.servers.http.pings import Pings
