@@ -100,6 +100,10 @@ class Semantic:
 
     async def find(self, key: Key) -> Decision:
         """Looks for another wording's answer, for at most the deadline; what comes too late is used next time."""
+        unready = self._why_unready()
+        if unready is not None:  # said without a deadline, which costs more than the answer
+            self.counts["misses"] += 1
+            return Decision(result="miss", why=unready)
         try:
             async with asyncio.timeout(self.settings.deadline_ms / 1e3):
                 decision = await self.decide(key)
