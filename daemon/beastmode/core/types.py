@@ -109,6 +109,18 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: int | None = None
 
 
+class Billing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider says, beside the tokens, that the price of a call depends on.
+
+    Attributes:
+        service_tier: What it served the call as: default, flex, priority, batch, fast, ...; empty: it did not say.
+        cache_write_1h_tokens: Those of the written tokens that are kept for an hour.
+    """
+
+    service_tier: str = ""
+    cache_write_1h_tokens: int | None = None
+
+
 class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A whole answer of a provider, in no protocol's shape.
 
@@ -126,6 +138,7 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
         choices: The further answers, where several were asked for.
         whole: False where the reply held something that no field here can say; such an answer is not stored.
         reply: The plain reply as it came. Of a stored answer only embeddings keep it: they have no other form.
+        billing: What its price depends on beside the tokens; None: the provider said nothing of it.
     """
 
     text: str
@@ -140,6 +153,7 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     choices: list[Completion] = []
     whole: bool = True
     reply: Reply | None = None
+    billing: Billing | None = None
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,12 +164,20 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         completion: Completion tokens.
         cached: Prompt tokens read from the provider's prompt cache; None: as `prompt`.
         cache_write: Prompt tokens written to it; None: as `prompt`.
+        cache_write_1h: Prompt tokens written to it for an hour; None: as `cache_write`.
+        reasoning: Completion tokens spent on reasoning; None: as `completion`.
+        per_second: USD for each second of the call, beside the tokens, which are free where they have no price.
+        batch: Share of all this that a request in a batch or flex tier costs, 0.5 for half; None: all of it.
     """
 
     prompt: float | None = None
     completion: float | None = None
     cached: float | None = None
     cache_write: float | None = None
+    cache_write_1h: float | None = None
+    reasoning: float | None = None
+    per_second: float | None = None
+    batch: float | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

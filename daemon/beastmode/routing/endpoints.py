@@ -108,7 +108,7 @@ def _host_and_port(url: str) -> str:
 
 
 def _check_numbers(id: str, price: Price | None, limits: Limits | None) -> None:
-    for field in ("prompt", "completion", "cached", "cache_write"):
+    for field in Price.__struct_fields__:
         usd = getattr(price, field, None)
         if usd is not None and not (math.isfinite(usd) and usd >= 0):
             raise BadInputError(
