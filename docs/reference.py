@@ -74,7 +74,7 @@ def settings_page() -> Page:
             setting.type,
             f"`{msgspec.json.encode(setting.default).decode()}`",
             page.need(setting.doc, f"the setting {setting.name}"),
-            f"`{setting.variable}`",
+            f"`{setting.variable}`" if setting.variable else "none",
         )
         for setting in config.describe()
     ]

@@ -14,7 +14,7 @@ from beastmode.core.config import NO_SETTINGS, describe, load
 from beastmode.core.errors import BadInputError
 from beastmode.core.fields import fields_of
 from beastmode.core.paths import Paths
-from beastmode.core.settings import Settings
+from beastmode.core.settings import FILE_ONLY, Settings
 
 NAMES = sorted(fields_of(Settings))
 
@@ -207,8 +207,33 @@ class TestDescription:
         assert variables["cache.l1.ttl_s"] == "BEAST_CACHE__L1__TTL_S"
 
     def test_every_default_may_be_set_as_a_flag(self, home: Paths) -> None:
-        defaults: dict[str, object] = {setting.name: setting.default for setting in describe()}
+        defaults: dict[str, object] = {one.name: one.default for one in describe() if one.variable}
         assert load(home, {}, defaults).settings == Settings()
+
+
+class TestFileOnly:
+    """What runs a program or calls out is taken from the user's own file and from nowhere else."""
+
+    FILE = '[health.on_change]\ncommand = ["notify-send", "beast"]\nwebhook = "http://127.0.0.1:9/x"\n'
+
+    def test_the_file_sets_it(self, home: Paths) -> None:
+        loaded = load(write(home, self.FILE), {})
+        assert loaded.settings.health.on_change.command == ["notify-send", "beast"]
+        assert loaded.sources["health.on_change.webhook"] == "user"
+
+    @pytest.mark.parametrize("name", sorted(FILE_ONLY))
+    def test_a_variable_does_not_and_is_said_not_to(self, home: Paths, name: str) -> None:
+        variable = "BEAST_" + name.upper().replace(".", "__")
+        loaded = load(home, {variable: "rm"})
+        assert loaded.settings == Settings()
+        assert loaded.warnings == [f"{variable} is not read: {name} is set in config.toml only."]
+
+    @pytest.mark.parametrize("name", sorted(FILE_ONLY))
+    def test_a_flag_does_not(self, home: Paths, name: str) -> None:
+        assert "config.toml only" in refusal(home, flags={name: "rm"})
+
+    def test_it_has_no_variable(self) -> None:
+        assert {setting.name for setting in describe() if setting.variable is None} == FILE_ONLY
 
 
 JSON_LIKE = st.recursive(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.core.config import shown, without_password
+from beastmode.core.config import shown, without_password, without_path
 from beastmode.core.settings import CacheSettings, RedisSettings, Settings
 
 
@@ -41,3 +41,18 @@ def test_settings_are_shown_as_tables_with_the_password_blanked() -> None:
     tables = shown(Settings(cache=CacheSettings(redis=RedisSettings(url="redis://:hush@localhost"))))
     assert tables["cache"]["redis"] == {"url": "redis://***@localhost", "ttl_s": 7200.0}
     assert tables["upstream"]["timeout_s"] == 60.0
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("", ""),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("https://hooks.example/services/T0/hush", "https://hooks.example/***"),
+        ("https://hooks.example?token=hush", "https://hooks.example/***"),
+        ("https://me:hush@hooks.example/x", "https://hooks.example/***"),
+        ("hush", "***"),
+    ],
+)
+def test_a_webhook_is_shown_without_what_opens_it(url: str, seen: str) -> None:
+    assert without_path(url) == seen

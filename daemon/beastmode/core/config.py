@@ -13,7 +13,7 @@ import msgspec
 from beastmode.core.errors import BadInputError
 from beastmode.core.fields import Field, fields_of, fit, fit_text, in_words, is_table, misfit, unknown
 from beastmode.core.paths import Paths
-from beastmode.core.settings import Settings
+from beastmode.core.settings import FILE_ONLY, Settings
 
 ENVIRONMENT_PREFIX = "BEAST_"
 NO_SETTINGS = frozenset({"BEAST_HOME", "BEAST_TOKEN"})
@@ -49,9 +49,9 @@ class SettingInfo(msgspec.Struct, frozen=True):
     doc: str
 
     @property
-    def variable(self) -> str:
-        """The environment variable that sets it."""
-        return variable_of(self.name)
+    def variable(self) -> str | None:
+        """The environment variable that sets it; None where only `config.toml` does."""
+        return None if self.name in FILE_ONLY else variable_of(self.name)
 
 
 def variable_of(name: str) -> str:
@@ -90,7 +90,7 @@ def load(paths: Paths, environ: Mapping[str, str], overrides: Mapping[str, objec
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """Settings as they are shown: a password in a URL is blanked.
+    """Settings as they are shown: a password in a URL is blanked, and the path of a webhook, which often is one.
 
     Args:
         settings: The settings.
@@ -100,6 +100,8 @@ def shown(settings: Settings) -> dict[str, Any]:
     """
     tables: dict[str, Any] = msgspec.to_builtins(settings)
     tables["cache"]["redis"]["url"] = without_password(settings.cache.redis.url)
+    tables["otel"]["endpoint"] = without_password(settings.otel.endpoint)
+    tables["health"]["on_change"]["webhook"] = without_path(settings.health.on_change.webhook)
     return tables
 
 
@@ -116,6 +118,19 @@ def without_password(url: str) -> str:
     if "?" in before:  # no telling where the password ends
         return f"{start}***"
     return f"{start}{at and '***@'}{place}{query and '?***'}"
+
+
+def without_path(url: str) -> str:
+    """Blanks everything of a URL but where it leads.
+
+    Args:
+        url: A URL, well-formed or not.
+    """
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return "***" if url else ""
+    place = rest.partition("?")[0].partition("/")[0]
+    return f"{scheme}://{place.rpartition('@')[2]}{'/***' if len(rest) > len(place) else ''}"
 
 
 def describe() -> list[SettingInfo]:
@@ -175,7 +190,9 @@ def _from_environment(
     for variable in sorted(environ):
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in NO_SETTINGS:
             continue
-        if variable not in names:
+        if names.get(variable) in FILE_ONLY:
+            warnings.append(f"{variable} is not read: {names[variable]} is set in config.toml only.")
+        elif variable not in names:
             nearest = difflib.get_close_matches(variable, [*names, *NO_SETTINGS], 1, 0.0)[0]
             warnings.append(f"The environment variable {variable} is no setting; the nearest one is {nearest}.")
         elif environ[variable]:
@@ -189,6 +206,8 @@ def _from_flags(overrides: Mapping[str, object], fields: Mapping[str, Field]) ->
     for name, value in overrides.items():
         if name not in fields:
             raise unknown("", name, fields)
+        if name in FILE_ONLY:
+            raise BadInputError(f"{name} is set in config.toml only.", tips=["beast config path shows where that is"])
         kind = fields[name].type
         found[name] = fit_text("", name, value, kind) if isinstance(value, str) else fit("", name, value, kind)
     return found

@@ -11,6 +11,8 @@ Positive = Annotated[float, Meta(gt=0)]
 Size = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 MB = 1 << 20
+FILE_ONLY = frozenset({"health.on_change.command", "health.on_change.webhook"})
+"""What runs programs or calls out is taken from the user's own `config.toml` and from nowhere else."""
 
 
 class L1Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -180,6 +182,60 @@ class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     sessions_days: Annotated[float, Meta(ge=0)] = 0.0
 
 
+class OnChangeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Who is told when the health changes.
+
+    Attributes:
+        command: A program and its arguments, run without a shell; it gets what changed as JSON on standard input and in
+            variables. Set in `config.toml` only.
+        webhook: A URL that what changed is posted to as JSON. Set in `config.toml` only.
+    """
+
+    command: list[str] = []
+    webhook: str = ""
+
+
+class HealthSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What counts as healthy.
+
+    Attributes:
+        window_s: How far back requests count.
+        min_requests: With fewer requests in the window nothing is concluded from them.
+        healthy_rate: Success rate above which requests are healthy.
+        degraded_rate: Success rate below which they are unhealthy.
+        healthy_latency_s: Median wait below which requests are healthy: the time to the first token where they are
+            streamed, else the whole.
+        degraded_latency_s: Median wait above which they are unhealthy.
+        loop_lag_ms: Lateness of the event loop (99th percentile of the last minute) above which the daemon is degraded.
+        disk_free_bytes: Free space on the disk of the state or the cache below which it is degraded.
+        disk_free_share: The same as a share of that disk; the larger of the two holds.
+        on_change: Who is told when the health changes.
+    """
+
+    window_s: Positive = 300.0
+    min_requests: Annotated[int, Meta(ge=1)] = 5
+    healthy_rate: Share = 0.9
+    degraded_rate: Share = 0.8
+    healthy_latency_s: Positive = 5.0
+    degraded_latency_s: Positive = 10.0
+    loop_lag_ms: Positive = 100.0
+    disk_free_bytes: Size = 100 * MB
+    disk_free_share: Share = 0.01
+    on_change: OnChangeSettings = OnChangeSettings()
+
+
+class OtelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """OpenTelemetry: a span and metrics of each request, without any prompt or answer.
+
+    Attributes:
+        endpoint: A collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: nothing is sent.
+        interval_s: How often metrics are sent.
+    """
+
+    endpoint: str = ""
+    interval_s: Annotated[float, Meta(ge=1)] = 60.0
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything a user can set.
 
@@ -192,6 +248,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         plugins: Plugins.
         keys: API keys.
         retention: How long history is kept.
+        health: What counts as healthy.
+        otel: OpenTelemetry.
     """
 
     cache: CacheSettings = CacheSettings()
@@ -202,3 +260,5 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     plugins: PluginSettings = PluginSettings()
     keys: KeySettings = KeySettings()
     retention: RetentionSettings = RetentionSettings()
+    health: HealthSettings = HealthSettings()
+    otel: OtelSettings = OtelSettings()
