@@ -316,3 +316,17 @@ class TestThoughtsThatNobodyAskedFor:
         stream = b"".join([writer.begin(), *map(writer.piece, pieces_of(self.ANSWER)), writer.finish(self.ANSWER)])
         assert (b"thinking_delta" in stream) is ("thinking" in kinds)
         assert b"four" in stream
+
+
+def test_a_line_of_bookkeeping_is_no_part_of_the_question() -> None:
+    def key(version: str) -> bytes:
+        billing = {"type": "text", "text": f"x-anthropic-billing-header: cc_version={version};"}
+        system = [billing, {"type": "text", "text": "Be brief."}]
+        body = {"model": "m", "max_tokens": 9, "system": system, "messages": [{"role": "user", "content": "x"}]}
+        request = AnthropicMessages().read(json.dumps(body).encode(), {})
+        assert request.messages[0] == Message("system", "Be brief.")
+        assert request.native is not None
+        assert version.encode() in request.native.body
+        return make_key(request).exact
+
+    assert key("1.0") == key("2.0")

@@ -260,3 +260,12 @@ def test_calls_without_ids_of_their_own_come_last_and_none_is_lost() -> None:
     parts = [{"type": "tool_use", "id": ""}, {"type": "text", "text": "x"}]
     sent = body(USER, Message("assistant", parts, tool_calls=calls))["messages"][1]["content"]
     assert [block.get("name") for block in sent] == [None, "f", "g"]
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [("claude-3-haiku-20240307", 4096), ("claude-3-5-sonnet-latest", 8192), ("claude-sonnet-4-5", DEFAULT_MAX_TOKENS)],
+)
+def test_a_bound_that_nobody_gave_is_one_that_the_model_takes(model: str, most: int) -> None:
+    request = Request(model="anthropic:x", messages=[Message("user", "x")])
+    assert body_of(request, model)["max_tokens"] == most

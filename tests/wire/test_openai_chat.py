@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from beastmode.core.deltas import Delta, Thought, ToolPiece
 from beastmode.core.errors import MalformedReplyError
-from beastmode.core.types import Completion, Usage
+from beastmode.core.native import Native
+from beastmode.core.types import Completion, Message, Request, Usage
 from beastmode.wire.faults import ErrorInReplyError
-from beastmode.wire.openai_chat import ChatStream, decode, model_names
+from beastmode.wire.openai_chat import ChatStream, decode, encode, model_names
 
 
 def reply(message: dict[str, Any], finish_reason: str | None = "stop", **fields: Any) -> bytes:
@@ -318,3 +319,38 @@ def test_names_of_models_are_read() -> None:
     for raw in (b"[]", b"{}", b'{"data": [{"name": "a"}]}', b"<html>"):
         with pytest.raises(MalformedReplyError):
             model_names(raw)
+
+
+class TestRolesThatEveryTemplateKnows:
+    """A request that came in another protocol is said to a chat model with what its template surely knows."""
+
+    def sent(self, messages: list[Message], protocol: str = "anthropic_messages") -> list[dict[str, Any]]:
+        request = Request(model="m", messages=messages, native=Native(protocol, b"{}"))
+        found: list[dict[str, Any]] = json.loads(encode(request, "m", False))["messages"]
+        return found
+
+    def test_a_developer_is_the_system(self) -> None:
+        found = self.sent([Message("system", "a"), Message("developer", "b"), Message("user", "c")])
+        assert [one["role"] for one in found] == ["system", "system", "user"]
+
+    def test_what_the_system_says_later_is_added_to_what_the_user_says(self) -> None:
+        found = self.sent(
+            [Message("system", "a"), Message("user", "b"), Message("system", "c"), Message("assistant", "d")]
+        )
+        assert found == [
+            {"role": "system", "content": "a"},
+            {"role": "user", "content": "b\n\nc"},
+            {"role": "assistant", "content": "d"},
+        ]
+
+    def test_after_an_answer_it_is_a_message_of_the_user(self) -> None:
+        found = self.sent([Message("user", "b"), Message("assistant", "d"), Message("developer", "c")])
+        assert [one["role"] for one in found] == ["user", "assistant", "user"]
+
+    def test_texts_of_a_system_prompt_become_one(self) -> None:
+        parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "b"}]
+        assert self.sent([Message("system", parts), Message("user", "c")])[0]["content"] == "a\n\nb"
+
+    def test_a_chat_goes_on_as_it_came(self) -> None:
+        messages = [Message("user", "b"), Message("developer", "c")]
+        assert [one["role"] for one in self.sent(messages, "openai_chat")] == ["user", "developer"]

@@ -97,7 +97,14 @@ def _system(system: Any) -> list[Message]:
         return [Message("system", system)]
     if type(system) is not list:
         _wrong("system", "a string or a list of text blocks")
-    return [Message("system", _content(system, "system"))]
+    told = [block for block in system if not _is_bookkeeping(block)]
+    return [Message("system", _content(told, "system"))] if told else []
+
+
+def _is_bookkeeping(block: Any) -> bool:
+    """A line that Claude Code counts its own requests by: it shapes no answer, and changes with each version of it."""
+    text = block.get("text") if type(block) is dict else None
+    return type(text) is str and text.startswith("x-anthropic-billing-header:")
 
 
 def _add_turn(messages: list[Message], turn: Any, where: str) -> None:

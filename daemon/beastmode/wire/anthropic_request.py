@@ -13,8 +13,10 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.types import Message, Request
 from beastmode.wire.anthropic_blocks import as_input
 
-DEFAULT_MAX_TOKENS = 4096
+DEFAULT_MAX_TOKENS = 16_384
 """The format wants a bound; this one is sent when the caller gave none."""
+
+_LESS_ROOM = {"claude-3-5": 8192, "claude-3-7": 8192, "claude-3-": 4096, "claude-2": 4096, "claude-instant": 4096}
 
 _OWN = frozenset(
     {
@@ -80,7 +82,7 @@ def body_of(request: Request, upstream_model: str) -> dict[str, Any]:
         )
     body: dict[str, Any] = {
         "model": upstream_model,
-        "max_tokens": _max_tokens(params),
+        "max_tokens": _max_tokens(params, upstream_model),
         "messages": _turns(request.messages),
     }
     system = _system(request)
@@ -102,14 +104,15 @@ def body_of(request: Request, upstream_model: str) -> dict[str, Any]:
     return body
 
 
-def _max_tokens(params: dict[str, Any]) -> Any:
+def _max_tokens(params: dict[str, Any], model: str) -> Any:
     """The bound of the answer; one that nobody gave leaves room for an answer after the thinking."""
     given = params.get("max_tokens") or params.get("max_completion_tokens")
     if given:
         return given
     thinking = params.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
-    return DEFAULT_MAX_TOKENS + (budget if type(budget) is int else 0)
+    room = next((most for name, most in _LESS_ROOM.items() if model.startswith(name)), DEFAULT_MAX_TOKENS)
+    return room + (budget if type(budget) is int else 0)
 
 
 def _own(params: dict[str, Any]) -> dict[str, Any]:

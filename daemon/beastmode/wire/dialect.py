@@ -31,8 +31,8 @@ class Told(msgspec.Struct, frozen=True):
 class StreamWriter(ABC):
     """Writes one answer as the events of a protocol, for callers who do not get the provider's own bytes.
 
-    The daemon calls `begin` once, `piece` for every piece, and `finish`, or instead of that the dialect's `broken`. Each
-    gives whole events, or nothing.
+    The daemon calls `begin` once, `piece` for every piece, and `finish`, or instead of that the dialect's `broken`.
+    Each gives whole events, or nothing.
     """
 
     @abstractmethod
@@ -111,4 +111,7 @@ class Dialect(ABC):
 
 def explained(error: BeastError) -> str:
     """The message of an error with its first tip, in one line."""
-    return f"{error.message} {error.tips[0]}" if error.tips else error.message
+    if not error.tips:
+        return error.message
+    end = "" if error.message.rstrip().endswith((".", "!", "?", ":", "…")) else "."
+    return f"{error.message.rstrip()}{end} {error.tips[0]}"

@@ -92,8 +92,11 @@ def sendable(messages: list[Message], foreign: bool = False) -> list[Message]:
 
     Args:
         messages: The conversation.
-        foreign: It came in another protocol: parts keep the fields of Chat Completions only.
+        foreign: It came in another protocol: parts keep the fields of Chat Completions only, and the roles are those
+            that the templates of all models know.
     """
+    if foreign:
+        messages = _plainly_spoken(messages)
     if not any(type(message.content) is list for message in messages):
         return messages
     sent: list[Message] = []
@@ -108,6 +111,31 @@ def sendable(messages: list[Message], foreign: bool = False) -> list[Message]:
     return sent
 
 
+def _plainly_spoken(messages: list[Message]) -> list[Message]:
+    """Says with the roles and strings that every model's template takes what another protocol says with more.
+
+    A developer is the system, which speaks at the beginning alone: what it says later is added to what the user says.
+    """
+    said: list[Message] = []
+    for message in messages:
+        role = "system" if message.role == "developer" else message.role
+        content = _joined(message.content) if role != "user" else message.content
+        later = role == "system" and any(one.role != "system" for one in said)
+        last = said[-1] if said else None
+        if later and last is not None and last.role == "user" and type(last.content) is str and type(content) is str:
+            said[-1] = msgspec.structs.replace(last, content=f"{last.content}\n\n{content}")
+        else:
+            said.append(msgspec.structs.replace(message, role="user" if later else role, content=content))
+    return said
+
+
+def _joined(content: str | list[dict[str, Any]] | None) -> str | list[dict[str, Any]] | None:
+    """One text in place of parts that are nothing but text."""
+    if type(content) is not list or not content or any(part.get("type") != "text" for part in content):
+        return content
+    return "\n\n".join(str(part.get("text") or "") for part in content)
+
+
 def _message(message: Message, images: list[dict[str, Any]], foreign: bool) -> Message:
     content = message.content
     if type(content) is not list:
@@ -116,6 +144,9 @@ def _message(message: Message, images: list[dict[str, Any]], foreign: bool) -> M
     if message.role == "tool":
         images.extend(part for part in parts if part["type"] != "text")
         parts = [part for part in parts if part["type"] == "text"]
+    if foreign and message.role != "user":
+        content = _joined(parts)
+        return msgspec.structs.replace(message, content=content or (None if message.tool_calls else ""))
     if parts == content:
         return message
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:

@@ -20,6 +20,30 @@ from beastmode.wire.openai_chat_door import OpenAIChat
 PREFIX = "/v1/models/"
 CODEX_CONTEXT_TOKENS = 128_000
 CODEX_CUT_BYTES = 10_000
+CODEX_INSTRUCTIONS = """\
+You are a coding agent in a terminal. You work in the user's current folder, with the tools that you are given, until
+the task is done or you need an answer that only the user has.
+
+- Look before you act: list files, search, and read what you are about to change. Do not guess what a file holds.
+- Make the smallest change that does the whole task, in the style of the code around it. Change nothing else.
+- Edit files with the tool `apply_patch`. A patch looks like this:
+
+*** Begin Patch
+*** Update File: path/to/file.py
+@@ def greet():
+-    print("Hi")
++    print("Hello")
+*** Add File: path/to/new.txt
++first line
+*** Delete File: path/to/old.txt
+*** End Patch
+
+  Lines that stay begin with a blank, removed ones with `-`, added ones with `+`; show three lines of context around a
+  change. Paths are relative. Where there is no such tool, edit through the shell.
+- Afterwards check what you did: run the tests or the program if there are any, and read what they print.
+- Never delete or overwrite the user's work, and never commit, push or install anything that was not asked for.
+- Answer in a few plain sentences: what you changed and where, what you checked, what is left.
+"""
 _AUTO = Model(id="auto", deployments=[])
 
 
@@ -107,12 +131,12 @@ def _codex(model: Model, place: int) -> dict[str, Any]:
         "supported_in_api": True,
         "priority": place,
         "upgrade": None,
-        "base_instructions": "You are a coding agent. Work on the user's task with the tools that you are given.",
+        "base_instructions": CODEX_INSTRUCTIONS,
         "supports_reasoning_summaries": False,
         "default_reasoning_summary": "none",
         "support_verbosity": False,
         "default_verbosity": None,
-        "apply_patch_tool_type": None,
+        "apply_patch_tool_type": "freeform",
         "truncation_policy": {"mode": "bytes", "limit": CODEX_CUT_BYTES},
         "supports_parallel_tool_calls": True,
         "context_window": min(known, default=CODEX_CONTEXT_TOKENS),
