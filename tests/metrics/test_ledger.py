@@ -56,6 +56,9 @@ class TestRows:
                 provider="custom",
                 error_kind="upstream",
                 error_tip="It said 500. Look at its log.",
+                similarity=0.987654321,
+                confidence=0.5,
+                price_source="genai-prices, 2026-11-20",
                 usage=Usage(100, 20, 30, 40, 5),
                 cost_usd=0.001234567,
                 saved_usd=0.5,
@@ -79,6 +82,8 @@ class TestRows:
             "origin": "person",
             "outcome": "failure",
             "cache": {"result": "hit_exact", "tier": "L1"},
+            "similarity": 0.987654,
+            "confidence": 0.5,
             "model": "auto",
             "model_served": "custom:qwen",
             "deployment": "custom:qwen@127.0.0.1:8000",
@@ -93,6 +98,7 @@ class TestRows:
                 "reasoning_tokens": 5,
             },
             "cost_usd": 0.001234567,
+            "price_source": "genai-prices, 2026-11-20",
             "saved_usd": 0.5,
             "latency_ms": 12.345,
             "ttft_ms": 3.5,
@@ -405,7 +411,7 @@ class TestTheFile:
             ledger.record(row(f"req_{number:06d}"))
         ledger.close()
         data = bytearray((tmp_path / "ledger.db").read_bytes())
-        data[4096 * 16 :] = b"\xa5" * (len(data) - 4096 * 16)
+        data[4096 * 32 :] = b"\xa5" * (len(data) - 4096 * 32)
         (tmp_path / "ledger.db").write_bytes(data)
         ledger = reopened(tmp_path)
         assert ledger.problem is None

@@ -15,6 +15,8 @@ from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import WINDOWS_S, Stats
 from support.ledger import NOON_S, StillClock, row
 
+UNKNOWN = {"mean": None, "p50": None, "p95": None, "p99": None}
+
 
 class Desk:
     """A ledger with its statistics and a clock."""
@@ -46,8 +48,9 @@ async def test_of_nothing_counts_are_zero_and_everything_else_is_unknown(desk: D
             "fallback_share": None,
         },
         "cache": {"exact": 0, "semantic": 0, "miss": 0, "bypass": 0, "hit_rate": None},
-        "latency_ms": {"p50": None, "p95": None, "p99": None},
-        "ttft_ms": {"p50": None, "p95": None, "p99": None},
+        "latency_ms": UNKNOWN,
+        "ttft_ms": UNKNOWN,
+        "overhead_ms": UNKNOWN,
         "costs": {"total_usd": 0.0, "unknown": 0, "saved_usd": 0.0, "saved_percent": None, "by_origin": {}},
         "errors": {"total": 0, "by_kind": {}},
     }
@@ -145,8 +148,9 @@ async def test_times_are_of_successes(desk: Desk) -> None:
     desk.ledger.record(row("b", latency_ms=99_999.0, ttft_ms=99_999.0, outcome="failure"))
     desk.ledger.record(row("c", latency_ms=None, ttft_ms=None))
     found = await desk.stats.snapshot()
-    assert found["latency_ms"] == {"p50": 10.0, "p95": 10.0, "p99": 10.0}
-    assert found["ttft_ms"] == {"p50": 2.0, "p95": 2.0, "p99": 2.0}
+    assert found["latency_ms"] == {"mean": 10.0, "p50": 10.0, "p95": 10.0, "p99": 10.0}
+    assert found["ttft_ms"] == {"mean": 2.0, "p50": 2.0, "p95": 2.0, "p99": 2.0}
+    assert found["overhead_ms"] == UNKNOWN
 
 
 @settings(deadline=None, max_examples=15)

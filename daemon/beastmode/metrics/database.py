@@ -9,59 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from beastmode.core.errors import BeastError
+from beastmode.metrics.schema import MIGRATIONS
 
 CHECK_MAX_BYTES = 32 << 20
 BUSY_TIMEOUT_S = 10.0
 PRUNE_CHUNK = 5_000
-
-MIGRATIONS = (
-    """
-    CREATE TABLE kind (
-        id INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,
-        origin TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        cache TEXT,
-        tier TEXT,
-        model TEXT NOT NULL,
-        model_served TEXT,
-        deployment TEXT,
-        provider TEXT,
-        error_kind TEXT,
-        attempts INTEGER NOT NULL,
-        fell_back INTEGER NOT NULL,
-        stream INTEGER NOT NULL,
-        user TEXT NOT NULL,
-        workspace TEXT,
-        client TEXT NOT NULL,
-        tags TEXT NOT NULL
-    );
-    CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
-    CREATE TABLE request (
-        id INTEGER PRIMARY KEY,
-        request_id TEXT NOT NULL UNIQUE,
-        at_us INTEGER NOT NULL,
-        kind INTEGER NOT NULL,
-        session INTEGER,
-        route INTEGER,
-        tip INTEGER,
-        prompt_tokens INTEGER,
-        completion_tokens INTEGER,
-        cached_tokens INTEGER,
-        cache_write_tokens INTEGER,
-        reasoning_tokens INTEGER,
-        cost_nusd INTEGER,
-        saved_nusd INTEGER,
-        latency_us INTEGER,
-        ttft_us INTEGER,
-        overhead_us INTEGER
-    );
-    CREATE INDEX request_at ON request (at_us);
-    CREATE INDEX request_kind ON request (kind, at_us);
-    CREATE TABLE intent (request_id TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
-    """,
-)
-"""Step n takes a file of schema n to schema n + 1; a step that was released is never changed."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -72,6 +24,18 @@ def is_damage(error: sqlite3.Error) -> bool:
     """
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """What a file holds, without the pages that are free.
+
+    Args:
+        connection: To the file.
+    """
+    query = """
+        SELECT (page_count - freelist_count) * page_size
+        FROM pragma_page_count, pragma_freelist_count, pragma_page_size"""
+    return int(connection.execute(query).fetchone()[0])
 
 
 class Database:
@@ -108,6 +72,8 @@ class Database:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = self._connect()
         try:
+            if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # an older file keeps the size it has reached
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             self._migrate(connection)
@@ -117,17 +83,26 @@ class Database:
             raise
         return connection
 
+    def derived(self) -> sqlite3.Connection:
+        """Opens the file to write what can be made again, for one thread: a power cut may lose the newest of it."""
+        connection = self._connect()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
     def reader(self) -> sqlite3.Connection:
         """Opens the file for reading, for one thread."""
         connection = self._connect()
         connection.execute("PRAGMA query_only = 1")
         return connection
 
-    def prune(self, before_us: int) -> int:
-        """Deletes the rows of requests before this time, some thousands at a time, so that the writer never waits long.
+    def prune(self, before_us: int, max_bytes: int | None = None) -> int:
+        """Deletes the oldest rows, some thousands at a time, so that the writer never waits long.
+
+        What they added up to stays in the roll-ups; rows that are not in these yet stay too.
 
         Args:
-            before_us: Wall clock, microseconds since the epoch.
+            before_us: Rows of before this time go; wall clock, microseconds since the epoch.
+            max_bytes: Rows go until the file needs no more than this; None: any size.
 
         Returns:
             How many were deleted.
@@ -135,12 +110,35 @@ class Database:
         Raises:
             sqlite3.Error: The disk refuses.
         """
-        query = "DELETE FROM request WHERE id IN (SELECT id FROM request WHERE at_us < ? ORDER BY at_us LIMIT ?)"
         deleted = 0
         with contextlib.closing(self._connect()) as connection:
-            while count := connection.execute(query, (before_us, PRUNE_CHUNK)).rowcount:
+            while True:
+                large = max_bytes is not None and used_bytes(connection) > max_bytes
+                count = self._prune_chunk(connection, (1 << 62) if large else before_us)
+                if not count:
+                    break
                 deleted += count
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
         return deleted
+
+    def _prune_chunk(self, connection: sqlite3.Connection, before_us: int) -> int:
+        oldest = """
+            SELECT id, at_us FROM request
+            WHERE at_us < :before AND id <= (SELECT watermark FROM rolled) ORDER BY at_us LIMIT :chunk"""
+        values = {"before": before_us, "chunk": PRUNE_CHUNK}
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:  # an id that is free again after this is given to a row that is not in the roll-ups
+            connection.execute(
+                f"""
+                UPDATE rolled SET pruned_us = max(
+                    pruned_us, coalesce((SELECT max(at_us) + 1 FROM ({oldest})), 0))""",  # noqa: S608  # constants
+                values,
+            )
+            gone = connection.execute(f"DELETE FROM request WHERE id IN (SELECT id FROM ({oldest}))", values).rowcount  # noqa: S608  # constants
+            connection.execute(
+                "UPDATE rolled SET watermark = min(watermark, coalesce((SELECT max(id) FROM request), 0))"
+            )
+        return gone
 
     def _connect(self) -> sqlite3.Connection:
         uri = self.path.absolute().as_uri() + "?mode=rw"  # a file that is missing is made by `open` alone, as 0600

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,9 +17,12 @@ from beastmode.core.journal import Journal
 from beastmode.core.rows import Row
 from beastmode.metrics.database import Database, is_damage
 from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, listing
+from beastmode.metrics.roller import Roller
 from beastmode.metrics.rows import RowWriter, insert, tame
 
 _ROW, _INTENT = b"r", b"i"
+
+T = TypeVar("T")
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(Row).decode
@@ -51,10 +54,12 @@ class _Writer:
 
     Args:
         database: The file.
+        wrote: Is told how many rows were written.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, wrote: Callable[[int], None]) -> None:
         self._database = database
+        self._wrote = wrote
         self._open_intents: set[str] = set()
         self._connection: sqlite3.Connection | None = None
 
@@ -88,6 +93,7 @@ class _Writer:
         self._transact(rows, intents, ended & self._open_intents)
         self._open_intents |= {intent.request_id for intent in intents}
         self._open_intents -= ended
+        self._wrote(len(rows))
 
     def _transact(self, rows: list[Row], intents: list[Intent], ended: set[str]) -> None:
         if self._connection is None:
@@ -138,7 +144,8 @@ class Ledger:
         self._damage: list[str] = []
         self.path = folder / "ledger.db"
         self._database = Database(self.path, self._damage.append)
-        self._writer = _Writer(self._database)
+        self._roller = Roller(self._database, clock)
+        self._writer = _Writer(self._database, self._roller.nudge)
         self._journal: Journal[Record] = Journal(folder / "journal", "ledger", self._writer.apply, _decode)
         self._reader = Reader(self._database)
 
@@ -153,9 +160,11 @@ class Ledger:
         if self._journal.start():
             with contextlib.suppress(sqlite3.Error):
                 self._writer.settle_intents()
+        self._roller.start()
 
     def close(self) -> None:
         """Stores what is left and closes the file. Blocks."""
+        self._roller.close()
         self._journal.close()
         self._reader.close()
         self._writer.close()
@@ -163,7 +172,7 @@ class Ledger:
     @property
     def problem(self) -> str | None:
         """What is wrong, in sentences, or None."""
-        said = [self._journal.problem, self._reader.problem, *self._damage]
+        said = [self._journal.problem, self._reader.problem, self._roller.problem, *self._damage]
         return " ".join(one for one in said if one) or None
 
     def intend(self, row: Row) -> None:
@@ -219,6 +228,18 @@ class Ledger:
         await self.written()
         return await self._reader.ask(query, values)
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs several queries over one state of the ledger, off the loop, with all that was recorded so far.
+
+        Args:
+            work: Gets the connection, on a thread.
+
+        Returns:
+            What it returned.
+        """
+        await self.written()
+        return await self._reader.read(work)
+
     async def get(self, request_id: str) -> dict[str, Any]:
         """Finds one row.
 
@@ -253,18 +274,28 @@ class Ledger:
         found: list[dict[str, Any]] = await self.ask(grouped_errors(where), values)
         return found
 
-    async def prune(self, max_age_s: float) -> int:
-        """Deletes rows older than this, a few thousand at a time so that nobody waits.
+    def roll_up(self) -> None:
+        """Brings the roll-ups up to date, which a thread does anyway a moment later. Blocks.
+
+        Raises:
+            sqlite3.Error: The disk refuses.
+        """
+        self._roller.catch_up()
+
+    async def prune(self, max_age_s: float | None = None, max_bytes: int | None = None) -> int:
+        """Deletes old rows, a few thousand at a time so that nobody waits. What they added up to stays in the figures.
 
         Args:
-            max_age_s: Age by the wall clock.
+            max_age_s: Age by the wall clock; None: any age.
+            max_bytes: The oldest rows go until the file needs no more than this; None: any size.
 
         Returns:
             How many were deleted.
         """
-        before_us = _microseconds(self._clock.wall_s() - max_age_s, 0)
+        before_us = 0 if max_age_s is None else _microseconds(self._clock.wall_s() - max_age_s, 0)
         await self.written()
-        return await asyncio.to_thread(self._database.prune, before_us)
+        await asyncio.to_thread(self._roller.catch_up)
+        return await asyncio.to_thread(self._database.prune, before_us, max_bytes)
 
     async def list(
         self,
@@ -276,7 +307,12 @@ class Ledger:
         outcome: str | None = None,
         origin: str | None = "person",
         user: str | None = None,
+        client: str | None = None,
+        workspace: str | None = None,
+        session: str | None = None,
+        error_kind: str | None = None,
         errors_only: bool = False,
+        before: str | None = None,
     ) -> list[dict[str, Any]]:
         """Lists rows, newest first, in the shape in which doors show them.
 
@@ -288,9 +324,25 @@ class Ledger:
             outcome: success, failure, refused or cancelled.
             origin: Who caused it; None: anyone.
             user: The caller.
+            client: The door.
+            workspace: The workspace.
+            session: The session.
+            error_kind: Kind of the error.
             errors_only: Failures and refusals only.
+            before: The request that ended the page before: only what comes after it in the list.
         """
-        where = {"model": model, "outcome": outcome, "origin": origin, "user": user, "errors_only": errors_only or None}
+        where = {
+            "model": model,
+            "outcome": outcome,
+            "origin": origin,
+            "user": user,
+            "client": client,
+            "workspace": workspace,
+            "session": session,
+            "error_kind": error_kind,
+            "errors_only": errors_only or None,
+            "before": before,
+        }
         window = {"since_us": _microseconds(since_s, 0), "until_us": _microseconds(until_s, 1 << 62)}
         values = {**where, **window, "limit": max(0, min(limit, LIST_MAX))}
         found: list[dict[str, Any]] = await self.ask(listing(where), values)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,12 +20,16 @@ from beastmode.metrics.database import Database
 LIST_MAX = 1_000
 READERS = 2
 
+T = TypeVar("T")
+
 _ROW = """json_object(
     'request_id', r.request_id,
     'at', strftime('%Y-%m-%dT%H:%M:%fZ', r.at_us / 1e6, 'unixepoch'),
     'origin', k.origin,
     'outcome', k.outcome,
     'cache', json_object('result', k.cache, 'tier', k.tier),
+    'similarity', r.similarity_ppm / 1e6,
+    'confidence', r.confidence_ppm / 1e6,
     'model', k.model,
     'model_served', k.model_served,
     'deployment', k.deployment,
@@ -39,6 +43,7 @@ _ROW = """json_object(
         'cache_write_tokens', r.cache_write_tokens,
         'reasoning_tokens', r.reasoning_tokens),
     'cost_usd', r.cost_nusd / 1e9,
+    'price_source', (SELECT text FROM word WHERE id = r.price),
     'saved_usd', r.saved_nusd / 1e9,
     'latency_ms', r.latency_us / 1e3,
     'ttft_ms', r.ttft_us / 1e3,
@@ -62,7 +67,7 @@ _LIST = """
         SELECT {row} AS document
         FROM kind k CROSS JOIN request r ON r.id IN (
             SELECT n.id FROM request n
-            WHERE n.kind = k.id AND n.at_us >= :since_us AND n.at_us < :until_us
+            WHERE n.kind = k.id AND n.at_us >= :since_us AND n.at_us < :until_us AND {rows}
             ORDER BY n.at_us DESC, n.id DESC LIMIT :limit)
         WHERE {kinds}
         ORDER BY r.at_us DESC, r.id DESC LIMIT :limit)"""
@@ -85,7 +90,16 @@ _CONDITIONS = {
     "outcome": "k.outcome = :outcome",
     "origin": "k.origin = :origin",
     "user": "k.user = :user",
+    "client": "k.client = :client",
+    "workspace": "k.workspace = :workspace",
+    "error_kind": "k.error_kind = :error_kind",
     "errors_only": "k.outcome IN ('failure', 'refused')",
+}
+
+
+_ROW_CONDITIONS = {
+    "session": "n.session = (SELECT id FROM word WHERE text = :session)",
+    "before": """(n.at_us, n.id) < (SELECT at_us, id FROM request WHERE request_id = :before)""",
 }
 
 
@@ -93,9 +107,10 @@ def listing(wanted: Mapping[str, object]) -> str:
     """Makes the query that lists rows.
 
     Args:
-        wanted: Values by the names of `_CONDITIONS`; None: any.
+        wanted: Values by the names of `_CONDITIONS` and `_ROW_CONDITIONS`; None: any.
     """
-    return _LIST.format(row=_ROW, kinds=conditions(wanted))
+    rows = _joined(_ROW_CONDITIONS, wanted)
+    return _LIST.format(row=_ROW, kinds=conditions(wanted), rows=rows)
 
 
 def grouped_errors(wanted: Mapping[str, object]) -> str:
@@ -113,7 +128,11 @@ def conditions(wanted: Mapping[str, object]) -> str:
     Args:
         wanted: Values by the names of `_CONDITIONS`; None: any.
     """
-    return " AND ".join(_CONDITIONS[name] for name, value in wanted.items() if value is not None) or "TRUE"
+    return _joined(_CONDITIONS, wanted)
+
+
+def _joined(known: Mapping[str, str], wanted: Mapping[str, object]) -> str:
+    return " AND ".join(text for name, text in known.items() if wanted.get(name) is not None) or "TRUE"
 
 
 class Reader:
@@ -130,6 +149,20 @@ class Reader:
         self._connections: list[sqlite3.Connection] = []
         self.problem: str | None = None
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs several queries that see one state of the file.
+
+        Args:
+            work: Gets the connection, on a thread; it fetches few rows and large ones.
+
+        Returns:
+            What `work` returned.
+
+        Raises:
+            InternalError: The file can not be read.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, work)
+
     async def ask(self, query: str, values: Mapping[str, object]) -> Any:
         """Runs a query that gives one JSON text.
 
@@ -143,17 +176,27 @@ class Reader:
         Raises:
             InternalError: The file can not be read.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, query, values)
 
-    def _ask(self, query: str, values: Mapping[str, object]) -> Any:
+        def one(connection: sqlite3.Connection) -> Any:
+            found = connection.execute(query, values).fetchone()
+            return None if found is None else msgspec.json.decode(found[0])
+
+        return await self.read(one)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            found = self._connection().execute(query, values).fetchone()
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                found = work(connection)
+            finally:
+                connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             self.problem = f"The ledger {self._database.path} can not be read: {error}."
             tips = ["beast status says what is wrong", f"look at the disk that holds {self._database.path}"]
             raise InternalError(self.problem, tips=tips) from error
         self.problem = None
-        return None if found is None else msgspec.json.decode(found[0])
+        return found
 
     def _connection(self) -> sqlite3.Connection:
         generation: int | None = getattr(self._mine, "generation", None)

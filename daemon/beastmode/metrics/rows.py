@@ -24,6 +24,7 @@ REQUEST_COLUMNS = (
     *("request_id", "at_us", "kind", "session", "route", "tip"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost_nusd", "saved_nusd", "latency_us", "ttft_us", "overhead_us"),
+    *("similarity_ppm", "confidence_ppm", "price"),
 )
 _NO_CACHE = RowCache(result="bypass")
 _NO_USAGE = Usage()
@@ -123,6 +124,9 @@ class RowWriter:
             None if row.latency_ms is None else round(row.latency_ms * 1e3),
             None if row.ttft_ms is None else round(row.ttft_ms * 1e3),
             None if row.overhead_ms is None else round(row.overhead_ms * 1e3),
+            None if row.similarity is None else round(row.similarity * 1e6),
+            None if row.confidence is None else round(row.confidence * 1e6),
+            None if row.price_source is None else word(row.price_source[:TEXT_MAX_CHARS]),
         )
 
     def _store_kind(self, kind: Values) -> int:

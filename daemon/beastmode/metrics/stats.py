@@ -1,87 +1,32 @@
-"""Statistics over a window of the ledger: counts, hit rate, percentiles, costs; null where nothing is known."""
+"""Statistics over a span of the ledger: counts, hit rate, percentiles, costs; null where nothing is known."""
 
 from __future__ import annotations
 
-from typing import Any
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from beastmode.core.clock import Clock
+from beastmode.core.clock import Clock, rfc3339
 from beastmode.core.errors import BadInputError
+from beastmode.metrics import figures, histogram
+from beastmode.metrics.figures import PERCENTS, By, Filters, Question, Times
+from beastmode.metrics.histogram import Bins
 from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.rollups import State, state_of
+from beastmode.metrics.spans import DAY_S, US
 
-WINDOWS_S = {"1h": 3_600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
+WINDOWS_S = {"1h": 3_600, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
+STEPS_S = {"1h": 60, "24h": 900, "7d": 7_200, "30d": 28_800}
 
-# Nearest rank: the p-th percentile of n values is the one at place ceil(p * n).
-_PERCENTILES = """(
-    SELECT json_object(
-        'mean', avg(value) / 1e3,
-        'p50', max(CASE WHEN place = (n * 50 + 99) / 100 THEN value END) / 1e3,
-        'p95', max(CASE WHEN place = (n * 95 + 99) / 100 THEN value END) / 1e3,
-        'p99', max(CASE WHEN place = (n * 99 + 99) / 100 THEN value END) / 1e3)
-    FROM (
-        SELECT {column} AS value, row_number() OVER (ORDER BY {column}) AS place, count(*) OVER () AS n
-        FROM seen WHERE outcome = 'success' AND {column} IS NOT NULL))"""
+EXACT_MAX = 1_000
+LATENCY, TTFT, OVERHEAD, WAIT = (0, 1), (2,), (3,), (0, 2)
+"""Which of `rollups.TIMES` make up a time; the wait ends with the first text where the answer is streamed."""
 
-_SNAPSHOT = f"""
-    WITH every AS MATERIALIZED (
-        SELECT k.origin, k.outcome, k.cache, coalesce(k.model_served, k.model) AS model, k.error_kind, k.attempts,
-            k.fell_back, r.cost_nusd, r.saved_nusd, r.latency_us, r.ttft_us
-        FROM request r JOIN kind k ON k.id = r.kind
-        WHERE r.at_us >= :since_us AND r.at_us < :until_us),
-    seen AS (SELECT * FROM every WHERE origin = :origin),
-    paid AS (SELECT * FROM every WHERE :all_costs OR origin = :origin)
-    SELECT json_object(
-        'requests', (SELECT json_object(
-            'total', count(*),
-            'success', count(*) FILTER (WHERE outcome = 'success'),
-            'failure', count(*) FILTER (WHERE outcome = 'failure'),
-            'refused', count(*) FILTER (WHERE outcome = 'refused'),
-            'cancelled', count(*) FILTER (WHERE outcome = 'cancelled'),
-            'by_model', json((SELECT json_group_object(model, n) FROM (
-                SELECT model, count(*) AS n FROM seen GROUP BY model ORDER BY n DESC))),
-            'fallback_share', 1.0 * sum(fell_back) / nullif(count(*) FILTER (WHERE attempts > 0), 0)) FROM seen),
-        'cache', (SELECT json_object(
-            'exact', count(*) FILTER (WHERE cache = 'hit_exact'),
-            'semantic', count(*) FILTER (WHERE cache = 'hit_semantic'),
-            'miss', count(*) FILTER (WHERE cache IN ('miss', 'stale')),
-            'bypass', count(*) FILTER (WHERE cache = 'bypass'),
-            'hit_rate', 1.0 * count(*) FILTER (WHERE cache IN ('hit_exact', 'hit_semantic'))
-                / nullif(count(*) FILTER (WHERE cache <> 'bypass'), 0)) FROM seen),
-        'latency_ms', {_PERCENTILES.format(column="latency_us")},
-        'ttft_ms', {_PERCENTILES.format(column="ttft_us")},
-        'costs', (SELECT json_object(
-            'total_usd', CASE WHEN count(*) = count(cost_nusd) OR count(cost_nusd) > 0
-                THEN coalesce(sum(cost_nusd), 0) / 1e9 END,
-            'unknown', count(*) - count(cost_nusd),
-            'saved_usd', CASE WHEN count(*) = count(saved_nusd) OR count(saved_nusd) > 0
-                THEN coalesce(sum(saved_nusd), 0) / 1e9 END,
-            'saved_percent', 100.0 * sum(saved_nusd) / nullif(sum(saved_nusd) + coalesce(sum(cost_nusd), 0), 0),
-            'by_origin', json((SELECT json_group_object(origin, json(one)) FROM (
-                SELECT origin, json_object('usd', sum(cost_nusd) / 1e9, 'requests', count(*),
-                    'unknown', count(*) - count(cost_nusd)) AS one FROM paid GROUP BY origin)))) FROM paid),
-        'errors', (SELECT json_object(
-            'total', count(*),
-            'by_kind', json((SELECT json_group_object(error_kind, n) FROM (
-                SELECT coalesce(error_kind, 'unknown') AS error_kind, count(*) AS n FROM seen
-                WHERE outcome IN ('failure', 'refused') GROUP BY 1 ORDER BY n DESC))))
-            FROM seen WHERE outcome IN ('failure', 'refused')))"""  # noqa: S608  # made of constants
-
-_RECENT = """
-    WITH recent AS (
-        SELECT k.outcome, coalesce(r.ttft_us, r.latency_us) AS wait_us
-        FROM request r JOIN kind k ON k.id = r.kind
-        WHERE r.at_us >= :since_us AND k.origin = 'person' AND k.outcome IN ('success', 'failure'))
-    SELECT json_object(
-        'success', count(*) FILTER (WHERE outcome = 'success'),
-        'failure', count(*) FILTER (WHERE outcome = 'failure'),
-        'latency_s', (
-            SELECT max(CASE WHEN place = (n + 1) / 2 THEN wait_us END) / 1e6 FROM (
-                SELECT wait_us, row_number() OVER (ORDER BY wait_us) AS place, count(*) OVER () AS n
-                FROM recent WHERE outcome = 'success' AND wait_us IS NOT NULL)))
-    FROM recent"""
+T = TypeVar("T")
 
 
 class Stats:
-    """Answers questions about a window that ends now.
+    """Answers questions about spans of time; each answer is of one moment.
 
     Args:
         ledger: Where the rows are.
@@ -92,31 +37,103 @@ class Stats:
         self._ledger = ledger
         self._clock = clock
 
-    async def snapshot(self, window: str = "24h", origin: str | None = None) -> dict[str, Any]:
-        """Counts what happened in a window.
+    async def snapshot(
+        self,
+        window: str = "24h",
+        origin: str | None = None,
+        filters: Filters = Filters(),  # noqa: B008  # frozen
+        *,
+        before: bool = False,
+        series: bool = False,
+    ) -> dict[str, Any]:
+        """Counts what happened in a window that ends now.
 
         Args:
             window: 1h, 24h, 7d or 30d.
             origin: Whose requests; None: those of persons, but the costs of every origin.
+            filters: Which requests.
+            before: The same figures of the period before, as `before`.
+            series: Points over time, as `series: {step_s, points: [{at, success, failure, refused, cancelled, cost_usd,
+                saved_usd, hit_rate, p50_ms, p95_ms}]}`; the first and the last point are of a part of their step.
 
         Returns:
             The fields of `metrics.get` without `health`: requests (by the model that answered, else the one asked for),
-            cache, latency_ms and ttft_ms (of successes), costs, errors. What is not known is None.
+            cache, latency_ms, ttft_ms and overhead_ms (of successes), costs, errors. What is not known is None.
 
         Raises:
             BadInputError: There is no such window.
         """
-        if window not in WINDOWS_S:
-            raise BadInputError(f"There is no window {window!r}.", tips=[f"ask for one of {', '.join(WINDOWS_S)}"])
-        now_s = self._clock.wall_s()
-        values = {
-            "since_us": int((now_s - WINDOWS_S[window]) * 1e6),
-            "until_us": int((now_s + 1) * 1e6),
-            "origin": origin or "person",
-            "all_costs": origin is None,
-        }
-        found: dict[str, Any] = await self._ledger.ask(_SNAPSHOT, values)
-        return {"window": window, **found}
+        length_us = _length_s(window) * US
+        before_us = int(self._clock.wall_s() * 1e6) + 1
+        from_us = before_us - 1 - length_us
+        whose: dict[str, Any] = {"origin": origin or "person", "all_costs": origin is None, "filters": filters}
+
+        def count(connection: sqlite3.Connection, state: State) -> dict[str, Any]:
+            found = _figures(connection, Question(state, from_us, before_us, **whose))
+            if before:
+                found["before"] = _figures(connection, Question(state, from_us - length_us, from_us, **whose))
+            if series:
+                asked = Question(state, from_us, before_us, **whose, step_s=STEPS_S[window])
+                found["series"] = _series(connection, asked, from_us, before_us)
+            return found
+
+        return {"window": window, **await self._read(count)}
+
+    async def breakdown(
+        self,
+        by: By,
+        from_s: float,
+        before_s: float,
+        origin: str | None = None,
+        filters: Filters = Filters(),  # noqa: B008  # frozen
+    ) -> dict[str, Any]:
+        """Counts requests, tokens and money for each value of a dimension.
+
+        Args:
+            by: The dimension; days and months are of UTC. A request with several tags counts for each of them.
+            from_s: Where the span begins, wall clock.
+            before_s: Where it ends; it is not in it.
+            origin: Whose requests; None: those of persons, but tokens and costs of every origin.
+            filters: Which requests.
+
+        Returns:
+            `{rows: [{key, requests, success, failure, refused, cancelled, hits, tokens: {prompt_tokens, ...}, cost_usd,
+            unknown, saved_usd, latency_ms}], left_out, total: {the same, by_origin}}`; the dearest first, but days and
+            months in their order. `tokens` are those of calls, not of hits; `unknown` are requests of unknown cost,
+            which are not in `cost_usd`; `latency_ms` is the mean of successes; `left_out` rows did not fit the list.
+        """
+        return await self._broken_down(by, int(from_s * 1e6), int(before_s * 1e6), origin, filters)
+
+    async def window(
+        self,
+        by: By,
+        window: str = "24h",
+        origin: str | None = None,
+        filters: Filters = Filters(),  # noqa: B008  # frozen
+    ) -> dict[str, Any]:
+        """As `breakdown`, for a window that ends now.
+
+        Args:
+            by: The dimension.
+            window: 1h, 24h, 7d or 30d.
+            origin: Whose requests; None: those of persons, but tokens and costs of every origin.
+            filters: Which requests.
+
+        Raises:
+            BadInputError: There is no such window.
+        """
+        now_us = int(self._clock.wall_s() * 1e6)
+        return await self._broken_down(by, now_us - _length_s(window) * US, now_us + 1, origin, filters)
+
+    async def _broken_down(
+        self, by: By, from_us: int, before_us: int, origin: str | None, filters: Filters
+    ) -> dict[str, Any]:
+        whose: dict[str, Any] = {"origin": origin or "person", "all_costs": origin is None, "filters": filters}
+
+        def count(connection: sqlite3.Connection, state: State) -> dict[str, Any]:
+            return figures.breakdown(connection, Question(state, from_us, before_us, **whose), by)
+
+        return await self._read(count)
 
     async def recent(self, window_s: float) -> dict[str, Any]:
         """Counts how the newest requests of persons went.
@@ -128,7 +145,79 @@ class Stats:
             `{success, failure, latency_s}`; `latency_s` is the median of successes: time to first text where it was
             streamed, else the whole; None where there is none.
         """
-        found: dict[str, Any] = await self._ledger.ask(
-            _RECENT, {"since_us": int((self._clock.wall_s() - window_s) * 1e6)}
-        )
-        return found
+        before_us = int(self._clock.wall_s() * 1e6) + 1
+        from_us = before_us - 1 - int(window_s * 1e6)
+
+        def count(connection: sqlite3.Connection, state: State) -> dict[str, Any]:
+            asked = Question(state, from_us, before_us)
+            found = figures.recent(connection, asked)
+            (median_us,) = _percentiles(connection, asked, found["success"], [WAIT], (50,))[0]
+            return {**found, "latency_s": None if median_us is None else median_us / 1e6}
+
+        return await self._read(count)
+
+    async def _read(self, count: Callable[[sqlite3.Connection, State], T]) -> T:
+        return await self._ledger.read(lambda connection: count(connection, state_of(connection)))
+
+
+def _length_s(window: str) -> int:
+    if window not in WINDOWS_S:
+        raise BadInputError(f"There is no window {window!r}.", tips=[f"ask for one of {', '.join(WINDOWS_S)}"])
+    return WINDOWS_S[window]
+
+
+def _figures(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
+    found = figures.figures(connection, question)
+    means, costs, errors = found.pop("means"), found.pop("costs"), found.pop("errors")
+    spreads = _percentiles(connection, question, found["requests"]["success"], [LATENCY, TTFT, OVERHEAD], PERCENTS)
+    for name, spread in zip(("latency_ms", "ttft_ms", "overhead_ms"), spreads, strict=True):
+        found[name] = {"mean": means[name], **_named_ms(spread)}
+    return {**found, "costs": costs, "errors": errors}
+
+
+def _series(connection: sqlite3.Connection, question: Question, from_us: int, before_us: int) -> dict[str, Any]:
+    step_s = question.step_s
+    counted = figures.series(connection, question)
+    timed = figures.times(connection, question, stepped=True)
+    points = []
+    for start_s in range(from_us // US // step_s * step_s, -(-before_us // US), step_s):
+        spent = _named_ms(histogram.percentiles(_joined(timed.get(start_s), LATENCY), PERCENTS))
+        point = counted.get(start_s, _NOTHING)
+        points.append({"at": rfc3339(start_s), **point, "p50_ms": spent["p50"], "p95_ms": spent["p95"]})
+    return {"step_s": step_s, "points": points}
+
+
+_NOTHING = {
+    **dict.fromkeys(("success", "failure", "refused", "cancelled"), 0),
+    "cost_usd": 0.0,
+    "saved_usd": 0.0,
+    "hit_rate": None,
+}
+
+
+def _percentiles(
+    connection: sqlite3.Connection,
+    question: Question,
+    successes: int,
+    spreads: list[tuple[int, ...]],
+    percents: tuple[int, ...],
+) -> list[list[float | None]]:
+    """Percentiles of how long successes took: exact where these are few, else from histograms."""
+    if successes <= EXACT_MAX and question.rows_are_kept:
+        values = figures.exact_times(connection, question)
+        chosen = ([value for number in spread for value in values[number]] for spread in spreads)
+        return [histogram.exact_percentiles(some, percents) for some in chosen]
+    times = figures.times(connection, question).get(0)
+    return [histogram.percentiles(_joined(times, spread), percents) for spread in spreads]
+
+
+def _joined(times: Times | None, spread: tuple[int, ...]) -> Bins:
+    bins: Bins = {}
+    for number in spread:
+        histogram.merge(bins, times[number] if times else {})
+    return bins
+
+
+def _named_ms(percentiles_us: list[float | None]) -> dict[str, float | None]:
+    named = zip(PERCENTS, percentiles_us, strict=True)
+    return {f"p{percent}": None if value is None else value / 1e3 for percent, value in named}

@@ -1,0 +1,280 @@
+"""Roll-ups: what rows add up to by minute, quarter, 2 and 8 hours and day, each row in them exactly once.
+
+A step takes the rows beyond the watermark, adds them to the roll-ups and moves the watermark, in one transaction; a row
+that came twice has one id and counts once. New rows go to minutes; a longer level is made of the shorter one when its
+time is over, and a row that comes later than that is added to every level that is closed. So neither late rows nor a
+clock that jumps can make roll-ups and rows disagree.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import pairwise
+
+import msgspec
+
+from beastmode.metrics import histogram
+from beastmode.metrics.histogram import Bins
+from beastmode.metrics.schema import SUM_COLUMNS
+from beastmode.metrics.spans import DAY_S, LEVELS_S, MINUTE_S, US, Level
+
+CHUNK = 20_000
+GRACE_S = 120
+KEPT_S = {MINUTE_S: 49 * 3_600, **dict.fromkeys(LEVELS_S[1:-1], 62 * DAY_S)}
+SESSION_LEVEL_S = 7_200
+ALL = 0
+"""As a kind: the successes of persons, all together."""
+
+TIMES = ("plain", "streamed", "ttft", "overhead")
+"""Histograms: latency of what was not streamed and of what was, time to first text, our own part of the time."""
+
+FOREVER_S = 1 << 40
+_Key = tuple[int, int, int]  # level, kind, start
+
+ROW_SUMS = """
+    count(*) AS n, count(cost_nusd) AS cost_n, coalesce(sum(cost_nusd), 0) AS cost_nusd,
+    count(saved_nusd) AS saved_n, coalesce(sum(saved_nusd), 0) AS saved_nusd, count(prompt_tokens) AS usage_n,
+    coalesce(sum(prompt_tokens), 0) AS prompt_tokens, coalesce(sum(completion_tokens), 0) AS completion_tokens,
+    coalesce(sum(cached_tokens), 0) AS cached_tokens, coalesce(sum(cache_write_tokens), 0) AS cache_write_tokens,
+    coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+    count(latency_us) AS latency_n, coalesce(sum(latency_us), 0) AS latency_us,
+    count(ttft_us) AS ttft_n, coalesce(sum(ttft_us), 0) AS ttft_us,
+    count(overhead_us) AS overhead_n, coalesce(sum(overhead_us), 0) AS overhead_us"""
+"""The sums of a roll-up, of rows."""
+
+SUMS = ", ".join(f"sum({name}) AS {name}" for name in SUM_COLUMNS)
+"""The sums of a roll-up, of roll-ups."""
+
+_NAMES = ", ".join(SUM_COLUMNS)
+_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUM_COLUMNS)
+_TEXT = " || '],[' || ".join(f"coalesce({name}, '')" for name in TIMES)
+TEXTS = " || '],[' || ".join(f"coalesce(group_concat({name}), '')" for name in TIMES)
+"""The bins of `TIMES`, of histograms."""
+
+_KINDS = f"(SELECT {ALL} AS id UNION ALL SELECT id FROM kind)"
+
+# ruff: noqa: S608  # every statement is made of constants
+
+_COUNT = f"""
+    INSERT INTO rollup (level, start, kind, {_NAMES})
+    SELECT :level, at_us / (:level * {US}) * :level AS start, kind, {ROW_SUMS}
+    FROM request WHERE id > :after AND id <= :upto AND at_us >= :since * {US} AND at_us < :until * {US}
+    GROUP BY 2, 3
+    ON CONFLICT (level, start, kind) DO UPDATE SET {_ADDED}"""
+
+_COUNT_SESSIONS = f"""
+    INSERT INTO session_rollup (start, session, kind, {_NAMES})
+    SELECT at_us / ({SESSION_LEVEL_S} * {US}) * {SESSION_LEVEL_S} AS start, session, kind, {ROW_SUMS}
+    FROM request WHERE id > :after AND id <= :upto AND session IS NOT NULL
+    GROUP BY 1, 2, 3
+    ON CONFLICT (start, session, kind) DO UPDATE SET {_ADDED}"""
+
+_CLOSE = f"""
+    INSERT OR REPLACE INTO rollup (level, start, kind, {_NAMES})
+    SELECT :level, start / :level * :level AS bucket, kind, {SUMS}
+    FROM rollup WHERE level = :finer AND start >= :from AND start < :before GROUP BY 2, 3"""
+
+ROW_TEXTS = (
+    "coalesce(group_concat(r.latency_us) FILTER (WHERE r.ttft_us IS NULL), '') || '],['"
+    " || coalesce(group_concat(r.latency_us) FILTER (WHERE r.ttft_us IS NOT NULL), '') || '],['"
+    " || coalesce(group_concat(r.ttft_us), '') || '],[' || coalesce(group_concat(r.overhead_us), '')"
+)
+"""The values of `TIMES`, of rows."""
+
+_VALUES = f"""
+    SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
+        SELECT '[' || (r.at_us / {MINUTE_S * US} * {MINUTE_S}) || ',' || r.kind || ','
+            || iif(k.origin = 'person', 'true', 'false') || ',[' || {ROW_TEXTS} || ']]' AS one
+        FROM request r CROSS JOIN kind k ON k.id = r.kind
+        WHERE r.id > :after AND r.id <= :upto AND k.outcome = 'success'
+        GROUP BY r.at_us / {MINUTE_S * US}, r.kind)"""
+
+_STORED = f"""
+    SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
+        SELECT '[' || level || ',' || kind || ',' || start || ',[' || {_TEXT} || ']]' AS one
+        FROM json_each(:keys) CROSS JOIN histogram
+        ON level = json_extract(value, '$[0]') AND kind = json_extract(value, '$[1]')
+            AND start = json_extract(value, '$[2]'))"""
+
+_FINER = f"""
+    SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
+        SELECT '[' || :level || ',' || kind || ',' || (start / :level * :level) || ',[' || {TEXTS} || ']]' AS one
+        FROM {_KINDS} k CROSS JOIN histogram ON level = :finer AND kind = k.id AND start >= :from AND start < :before
+        GROUP BY kind, start / :level)"""
+
+_STORE = """
+    INSERT OR REPLACE INTO histogram (level, kind, start, plain, streamed, ttft, overhead)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
+        json_extract(value, '$[6]')
+    FROM json_each(?)"""
+
+_FORGET = f"DELETE FROM histogram WHERE level = ? AND kind IN {_KINDS} AND start < ?"
+
+_decode_values = msgspec.json.Decoder(list[tuple[int, int, bool, list[int], list[int], list[int], list[int]]]).decode
+_decode_bins = msgspec.json.Decoder(list[tuple[int, int, int, list[int], list[int], list[int], list[int]]]).decode
+_Touched = dict[_Key, tuple[Bins, Bins, Bins, Bins]]
+
+
+class State(msgspec.Struct, frozen=True):
+    """How far the roll-ups are.
+
+    Attributes:
+        watermark: Rows up to this id are in them.
+        pruned_us: Rows before this time may have been deleted; what they added up to stays.
+        levels: From the shortest to the longest; empty before the first step.
+    """
+
+    watermark: int
+    pruned_us: int
+    levels: list[Level]
+
+
+def state_of(connection: sqlite3.Connection) -> State:
+    """Reads how far the roll-ups are.
+
+    Args:
+        connection: In the transaction that reads the roll-ups.
+    """
+    query = """
+        SELECT json_array(watermark, pruned_us, (
+            SELECT json_group_array(json_array(level, since, until)) FROM (
+                SELECT * FROM rolled_level ORDER BY level)))
+        FROM rolled"""
+    watermark, pruned_us, levels = msgspec.json.decode(connection.execute(query).fetchone()[0])
+    return State(watermark, pruned_us, [Level(*level) for level in levels])
+
+
+def roll(connection: sqlite3.Connection, now_s: float) -> bool:
+    """Makes one step: adds rows to the roll-ups, or closes and trims levels where there are no more rows.
+
+    Args:
+        connection: Of the caller alone.
+        now_s: Wall clock.
+
+    Returns:
+        True where more rows wait.
+
+    Raises:
+        sqlite3.Error: The disk refuses; nothing changed.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        state = state_of(connection)
+        levels = state.levels or _first_levels(connection, int(now_s))
+        upto = _upto(connection, state.watermark)
+        if upto is not None:
+            _take(connection, levels, state.watermark, upto)
+        else:
+            _close(connection, levels, int(now_s))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return upto is not None
+
+
+def _upto(connection: sqlite3.Connection, watermark: int) -> int | None:
+    query = "SELECT max(id) FROM (SELECT id FROM request WHERE id > ? ORDER BY id LIMIT ?)"
+    found: int | None = connection.execute(query, (watermark, CHUNK)).fetchone()[0]
+    return found
+
+
+def _first_levels(connection: sqlite3.Connection, now_s: int) -> list[Level]:
+    """Begins with every level closed, so that the rows of an older ledger go to each of them at once."""
+    levels = []
+    for size_s, longer_s in [*pairwise(LEVELS_S), (DAY_S, DAY_S)]:
+        until = _floor(now_s - GRACE_S, size_s) if size_s > MINUTE_S else FOREVER_S
+        levels.append(Level(size_s, max(0, _floor(now_s - KEPT_S.get(size_s, now_s), longer_s)), until))
+    _keep(connection, levels)
+    return levels
+
+
+def _keep(connection: sqlite3.Connection, levels: list[Level]) -> None:
+    rows = ",".join(f"({level.seconds},{level.since},{level.until})" for level in levels)
+    connection.execute(f"INSERT OR REPLACE INTO rolled_level (level, since, until) VALUES {rows}")
+
+
+def _take(connection: sqlite3.Connection, levels: list[Level], after: int, upto: int) -> None:
+    """Adds rows to the minutes, and late ones to every level that is closed."""
+    rows = {"after": after, "upto": upto}
+    for level in levels:
+        connection.execute(_COUNT, {**rows, "level": level.seconds, "since": level.since, "until": level.until})
+    connection.execute(_COUNT_SESSIONS, rows)
+    _take_times(connection, levels, rows)
+    connection.execute("UPDATE rolled SET watermark = ?", (upto,))
+
+
+def _take_times(connection: sqlite3.Connection, levels: list[Level], rows: dict[str, int]) -> None:
+    touched: _Touched = {}
+    for minute, kind, person, *values in _decode_values(connection.execute(_VALUES, rows).fetchone()[0]):
+        fresh = _tallied(values)
+        for level in levels:
+            if not level.since <= minute < level.until:
+                continue
+            start = _floor(minute, level.seconds)
+            for who in (kind, ALL) if person else (kind,):
+                _merge(touched, (level.seconds, who, start), fresh)
+    keys = msgspec.json.encode(list(touched)).decode()
+    _add_pairs(touched, connection.execute(_STORED, {"keys": keys}).fetchone()[0])
+    _store(connection, touched)
+
+
+def _tallied(values: list[list[int]]) -> tuple[Bins, Bins, Bins, Bins]:
+    fresh: tuple[Bins, Bins, Bins, Bins] = ({}, {}, {}, {})
+    for bins, some in zip(fresh, values, strict=True):
+        histogram.add(bins, some)
+    return fresh
+
+
+def _merge(touched: _Touched, key: _Key, fresh: tuple[Bins, Bins, Bins, Bins]) -> None:
+    known = touched.get(key)
+    if known is None:
+        known = touched[key] = ({}, {}, {}, {})
+    for bins, more in zip(known, fresh, strict=True):
+        histogram.merge(bins, more)
+
+
+def _add_pairs(touched: _Touched, text: str) -> None:
+    for level, kind, start, *pairs in _decode_bins(text):
+        known = touched.setdefault((level, kind, start), ({}, {}, {}, {}))
+        for bins, more in zip(known, pairs, strict=True):
+            histogram.add_pairs(bins, more)
+
+
+def _store(connection: sqlite3.Connection, touched: _Touched) -> None:
+    rows = [(*key, *[histogram.to_text(bins) or None for bins in times]) for key, times in touched.items()]
+    connection.execute(_STORE, (msgspec.json.encode(rows).decode(),))
+
+
+def _close(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> None:
+    """Makes longer roll-ups of shorter ones whose time is over, then deletes the short ones that are old."""
+    closed = [levels[0]]
+    for finer, level in pairwise(levels):
+        until = max(level.until, _floor(min(closed[-1].until, now_s - GRACE_S), level.seconds))
+        if until > level.until:
+            span = {"level": level.seconds, "finer": finer.seconds, "from": level.until, "before": until}
+            connection.execute(_CLOSE, span)
+            touched: _Touched = {}
+            _add_pairs(touched, connection.execute(_FINER, span).fetchone()[0])
+            _store(connection, touched)
+        closed.append(level._replace(until=until))
+    closed = _trim(connection, closed, now_s)
+    if closed != levels:
+        _keep(connection, closed)
+
+
+def _trim(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> list[Level]:
+    kept = []
+    for level, longer in pairwise(levels):
+        since = _floor(min(now_s - KEPT_S[level.seconds], longer.until), longer.seconds)
+        if since > level.since:
+            connection.execute("DELETE FROM rollup WHERE level = ? AND start < ?", (level.seconds, since))
+            connection.execute(_FORGET, (level.seconds, since))
+        kept.append(level._replace(since=max(level.since, since)))
+    return [*kept, levels[-1]]
+
+
+def _floor(at_s: int, size_s: int) -> int:
+    return at_s // size_s * size_s

@@ -1,0 +1,132 @@
+"""The tables of the ledger, as steps from one schema to the next."""
+
+from __future__ import annotations
+
+SUM_COLUMNS = (
+    *("n", "cost_n", "cost_nusd", "saved_n", "saved_nusd", "usage_n"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("latency_n", "latency_us", "ttft_n", "ttft_us", "overhead_n", "overhead_us"),
+)
+"""What a roll-up adds up; `x_n` counts the rows in which x is known."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE kind (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
+        origin TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        cache TEXT,
+        tier TEXT,
+        model TEXT NOT NULL,
+        model_served TEXT,
+        deployment TEXT,
+        provider TEXT,
+        error_kind TEXT,
+        attempts INTEGER NOT NULL,
+        fell_back INTEGER NOT NULL,
+        stream INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        workspace TEXT,
+        client TEXT NOT NULL,
+        tags TEXT NOT NULL
+    );
+    CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+    CREATE TABLE request (
+        id INTEGER PRIMARY KEY,
+        request_id TEXT NOT NULL UNIQUE,
+        at_us INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        session INTEGER,
+        route INTEGER,
+        tip INTEGER,
+        prompt_tokens INTEGER,
+        completion_tokens INTEGER,
+        cached_tokens INTEGER,
+        cache_write_tokens INTEGER,
+        reasoning_tokens INTEGER,
+        cost_nusd INTEGER,
+        saved_nusd INTEGER,
+        latency_us INTEGER,
+        ttft_us INTEGER,
+        overhead_us INTEGER
+    );
+    CREATE INDEX request_at ON request (at_us);
+    CREATE INDEX request_kind ON request (kind, at_us);
+    CREATE TABLE intent (request_id TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE request ADD COLUMN similarity_ppm INTEGER;
+    ALTER TABLE request ADD COLUMN confidence_ppm INTEGER;
+    ALTER TABLE request ADD COLUMN price INTEGER;
+    CREATE INDEX request_session ON request (session, at_us) WHERE session IS NOT NULL;
+    CREATE TABLE rollup (
+        level INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        cost_n INTEGER NOT NULL,
+        cost_nusd INTEGER NOT NULL,
+        saved_n INTEGER NOT NULL,
+        saved_nusd INTEGER NOT NULL,
+        usage_n INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        latency_n INTEGER NOT NULL,
+        latency_us INTEGER NOT NULL,
+        ttft_n INTEGER NOT NULL,
+        ttft_us INTEGER NOT NULL,
+        overhead_n INTEGER NOT NULL,
+        overhead_us INTEGER NOT NULL,
+        PRIMARY KEY (level, start, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE session_rollup (
+        start INTEGER NOT NULL,
+        session INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        cost_n INTEGER NOT NULL,
+        cost_nusd INTEGER NOT NULL,
+        saved_n INTEGER NOT NULL,
+        saved_nusd INTEGER NOT NULL,
+        usage_n INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        latency_n INTEGER NOT NULL,
+        latency_us INTEGER NOT NULL,
+        ttft_n INTEGER NOT NULL,
+        ttft_us INTEGER NOT NULL,
+        overhead_n INTEGER NOT NULL,
+        overhead_us INTEGER NOT NULL,
+        PRIMARY KEY (start, session, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE histogram (
+        level INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        plain TEXT,
+        streamed TEXT,
+        ttft TEXT,
+        overhead TEXT,
+        PRIMARY KEY (level, kind, start)
+    ) WITHOUT ROWID;
+    CREATE TABLE rolled (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        watermark INTEGER NOT NULL,
+        pruned_us INTEGER NOT NULL
+    );
+    INSERT INTO rolled VALUES (1, 0, 0);
+    CREATE TABLE rolled_level (level INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
+    """,
+)
+"""Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
+
+A roll-up is what the rows of one kind that began within `level` seconds from `start` (seconds since the epoch) add up
+to. `rolled.watermark` is the last row that is in them; a row counts from the roll-ups or, beyond it, by itself.
+"""
