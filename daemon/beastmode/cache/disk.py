@@ -254,8 +254,8 @@ class DiskTier:
                 yield entry
 
     def vectors_at(self) -> Path | None:
-        """The folder of the store, which holds the answers' vectors; None while it must not be read."""
-        return self._store.folder if self._walker is not None else None
+        """The folder of the store, which holds the answers' vectors; None while it is checked, or off."""
+        return self._store.folder if self._walker is not None and self._keeper.ready else None
 
     async def wait_stored(self, timeout_s: float = 5.0) -> bool:
         """Waits until everything put so far is in the store.

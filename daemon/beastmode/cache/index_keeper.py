@@ -124,18 +124,20 @@ class Keeper:
             return self._generation
 
     def note_damage(self, what: str) -> None:
-        """Gives the snapshot in use up, and has a new one built.
+        """Has a new snapshot built, and gives the one in use up unless all of it is in memory.
 
         Args:
             what: What is wrong with it.
         """
         with self._guard:
+            is_safe = self._current is not None and not self._current.is_mapped
             self._current = None
             if not self._failures:
                 self._not_before_s = min(self._not_before_s, self._clock.mono_s() + MEND_S)
         self._damage = f"The vector index in {self._folder} was damaged ({what}); it is being built anew."
         log.warning(self._damage)
-        self._taker.lose()
+        if not is_safe:
+            self._taker.lose()
         self.ask()
 
     def close(self) -> None:

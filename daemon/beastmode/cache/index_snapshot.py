@@ -95,6 +95,7 @@ class Snapshot:
         graphs: Its graphs by the id of their segment.
         keys: Every key that it holds.
         dead: Those that no longer counted when it was made.
+        is_mapped: Some of it is read from a file whenever it is searched; else all of it is in memory.
 
     Raises:
         DamagedSnapshotError: It is damaged, or of another embedder, or needs hnswlib where that is missing.
@@ -109,8 +110,8 @@ class Snapshot:
         self._scopes = (folder / SCOPES).read_bytes()
         self._starts = np.fromfile(folder / STARTS, "<i8")
         self._keys = (folder / KEYS).read_bytes()
-        self._is_mapped = manifest.rows * dim * 4 > READ_MAX_BYTES
-        self._matrix = (_mapped if self._is_mapped else _read)(folder / MATRIX, manifest.rows, dim)
+        self.is_mapped = manifest.rows * dim * 4 > READ_MAX_BYTES
+        self._matrix = (_mapped if self.is_mapped else _read)(folder / MATRIX, manifest.rows, dim)
         self._check_shape(manifest)
         self.dead = frozenset(_all_keys((folder / DEAD).read_bytes()))
         self.graphs = {one.id: loaded.get(one.id) or _load(folder, one, dim) for one in manifest.segments}
@@ -139,7 +140,7 @@ class Snapshot:
 
     def mapped_is_intact(self) -> bool:
         """Whether no mapped file was changed: to read one that was cut short would end the process."""
-        return not self._is_mapped or _print_of(self.folder / MATRIX) == self._prints[MATRIX]
+        return not self.is_mapped or _print_of(self.folder / MATRIX) == self._prints[MATRIX]
 
     def damaged_file(self) -> str | None:
         """Names a file that somebody else changed or took away since it was proved; None where all is well."""

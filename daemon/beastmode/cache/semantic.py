@@ -137,8 +137,11 @@ class Semantic:
         embedding, near, why_not = await self._run(lambda: self._search(key))
         if embedding is None:
             return Decision(result="bypass", why=why_not)
+        may_ask = self.index.may_ask_store
         candidates = [(await self._fetch(near_key), near_key, similarity) for near_key, similarity in near]
         gone = [near_key for found, near_key, _ in candidates if found is None]
+        if not (may_ask and self.index.may_ask_store):  # it was away, and may have them all the same
+            gone = []
         present = [(found, similarity) for found, _, similarity in candidates if found is not None]
         return await self._run(lambda: self._judge(key, present, gone))
 

@@ -119,6 +119,7 @@ class VectorIndex:
         pause_s: float = PAUSE_S,
     ) -> None:
         self._clock = clock
+        self._source = source
         self._dim = dim
         self._embedder_id = embedder_id
         self._tail_rows = tail_rows
@@ -191,6 +192,11 @@ class VectorIndex:
                     self._removed[key] = now_s
                     self._dead.add(key)
         self._ask_when_due()
+
+    @property
+    def may_ask_store(self) -> bool:
+        """L2 is not away: what it does not have now is gone, and may be removed here."""
+        return self._source is None or self._source() is not None
 
     def nearest(self, scope: bytes, vector: Vectors, k: int = 8, floor: float = 0.75) -> list[Match]:
         """Finds the most similar entries of a scope.
