@@ -3,10 +3,10 @@
 usage: python -P bench/http.py [--seconds 2] [--rounds 3] [--connections 1 16 64] [--only NAME ...] [--json FILE]
                                [--picture FILE] [--long [STREAMS]]
 
-The gateways have the first core to themselves, one after another; generator and provider share the last one. A figure
-is the median of its rounds. `paced` is misses at 500 a second, which shows what a gateway adds when it is not
-saturated. Streams have 20 chunks, 5 ms apart. CPU is user and system time of the gateway's processes. Added times are
-medians less those of calling the provider directly, in the same run. Hits and misses come from `wrk` where it is
+The gateways share the first core, asked one after another; generator and provider share the last one. A figure is the
+median of its rounds, which take turns. `paced` is misses at 500 a second, which shows what a gateway adds when it is
+not saturated. Streams have 20 chunks, 5 ms apart. CPU is user and system time of the gateway's processes. Added times
+are medians less those of calling the provider directly, in the same run. Hits and misses come from `wrk` where it is
 installed. LITELLM=/path/to/litellm and PORTKEY=/path/to/start-server.js say where those two are.
 """
 
@@ -19,6 +19,7 @@ sys.path[:] = [place for place in sys.path if not place.endswith("bench")]  # th
 # ruff: noqa: E402  # imports come after the line above on purpose
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -44,6 +45,8 @@ PACED_PER_S = 500
 """Of all connections together, in `paced`: misses at a pace that leaves everyone time, since at full speed a time is
 nothing but the number of connections divided by the rate."""
 LONG_CONNECTIONS = 64
+WARM_UP_S = 3.0
+UNCACHED_HITS = ("direct", "pass-through")  # they have no cache: what the same question costs without one
 GOALS_AT = "16"
 Figures = dict[str, float]
 
@@ -89,20 +92,29 @@ def median(rounds: list[Figures]) -> Figures:
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
-def contend(load: Load, one: Contender, connections: list[int], seconds: float, rounds: int) -> dict[str, Any]:
-    """All figures of one contender, by kind and connections."""
-    idle_mb = memory_mb(one.pid) if one.pid is not None else None
-    load.run(one, "hit", 1, 1.0)  # the answer is stored from here on, where somebody stores it
-    table: dict[str, Any] = {}
-    for kind in KINDS:
-        if kind == "hit" and not one.caches and one.name not in ("direct", "pass-through"):
-            continue
-        table[kind] = {
-            str(count): median([load.run(one, kind, count, seconds) for _ in range(rounds)]) for count in connections
-        }
-    if one.pid is not None:
-        table["memory"] = {"idle_mb": idle_mb, "after_mb": memory_mb(one.pid), "peak_mb": memory_mb(one.pid, "VmHWM")}
-    return table
+def contend(
+    load: Load, contenders: list[Contender], connections: list[int], seconds: float, rounds: int
+) -> dict[str, Any]:
+    """All figures of all contenders, by name, kind and connections; the rounds take turns."""
+    found: dict[str, Any] = {one.name: {} for one in contenders}
+    idle_mb = {one.name: memory_mb(one.pid) for one in contenders if one.pid is not None}
+    for one in contenders:
+        load.run(one, "hit", 1, 1.0)  # the answer is stored from here on, where somebody stores it
+        load.run(one, "miss", 16, WARM_UP_S)
+    for kind, count in itertools.product(KINDS, connections):
+        taking = [one for one in contenders if kind != "hit" or one.caches or one.name in UNCACHED_HITS]
+        taken: dict[str, list[Figures]] = {one.name: [] for one in taking}
+        for _, one in itertools.product(range(rounds), taking):
+            taken[one.name].append(load.run(one, kind, count, seconds))
+        for name, figures in taken.items():
+            middle = median(figures)
+            good = middle["requests"] > middle["errors"]
+            found[name].setdefault(kind, {})[str(count)] = middle if good else {"errors": middle["errors"]}
+    for one in contenders:
+        if one.pid is not None:
+            after_mb, peak_mb = memory_mb(one.pid), memory_mb(one.pid, "VmHWM")
+            found[one.name]["memory"] = {"idle_mb": idle_mb[one.name], "after_mb": after_mb, "peak_mb": peak_mb}
+    return found
 
 
 def add_differences(found: dict[str, Any]) -> None:
@@ -111,9 +123,9 @@ def add_differences(found: dict[str, Any]) -> None:
         for kind in KINDS:
             for count, one in table.get(kind, {}).items():
                 direct, reference = found["direct"][kind][count], found.get("pass-through", {}).get(kind, {}).get(count)
-                if reference is not None:
+                if "per_s" in one and reference is not None:
                     one["of_pass_through"] = one["per_s"] / reference["per_s"]
-                if name == "direct":
+                if name == "direct" or "per_s" not in one:
                     continue
                 one["added_us"] = one["p50_us"] - direct["p50_us"]
                 if "first_p50_us" in one:
@@ -122,47 +134,56 @@ def add_differences(found: dict[str, Any]) -> None:
 
 def run(only: list[str], connections: list[int], seconds: float, rounds: int) -> dict[str, Any]:
     """Measures everyone who is installed."""
-    found: dict[str, Any] = {}
     missing: list[str] = []
-    with scratch() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(scratch())
         load = Load(folder)
-        with provider(load.provider, CHUNKS, PAUSE_MS) as port:
-            found["direct"] = contend(load, Contender("direct", port, {}, None), connections, seconds, rounds)
-            for name, begin in ALL.items():
-                if only and name not in only:
-                    continue
-                with begin(port, folder) as one:
-                    if one is None:
-                        missing.append(name)
-                        continue
-                    time.sleep(1)
-                    found[name] = contend(load, one, connections, seconds, rounds)
+        port = stack.enter_context(provider(load.provider, CHUNKS, PAUSE_MS))
+        contenders = [Contender("direct", port, {}, None)]
+        for name, begin in ALL.items():
+            one = stack.enter_context(begin(port, folder)) if not only or name in only else None
+            if one is not None:
+                contenders.append(one)
+            elif not only or name in only:
+                missing.append(name)
+        time.sleep(1)
+        found = contend(load, contenders, connections, seconds, rounds)
     add_differences(found)
     return {"generator": "wrk" if load.wrk else "http_load", "missing": missing, "contenders": found}
 
 
 def run_long(streams: int) -> dict[str, Any]:
-    """The daemon's memory over many streams, which come as fast as they can."""
+    """The daemon's memory over many streams, all different, which come as fast as they can.
+
+    The cache in memory fills up to its bound (`cache.l1.max_bytes`) with some thirty thousand of them.
+    """
     with scratch() as folder:
         load = Load(folder)
         with provider(load.provider, CHUNKS, 0) as port, ALL["beast"](port, folder) as one:
             assert one is not None and one.pid is not None
-            course = [{"streams": 0, "mb": memory_mb(one.pid)}]
+            course = [_memory(0, one.pid)]
             errors = 0.0
             began_s = time.monotonic()
             for part in range(1, 21):
                 errors += load.run(one, "stream", LONG_CONNECTIONS, 0, streams // 20)["errors"]
-                course.append({"streams": part * (streams // 20), "mb": memory_mb(one.pid)})
-                print(f"{course[-1]['streams']:>9,} streams  {course[-1]['mb']:>7.1f} MB", flush=True)
+                course.append(_memory(part * (streams // 20), one.pid))
+                print(
+                    "{streams:>9,.0f} streams  {mb:>7.1f} MB, of which {own_mb:>7.1f} MB its own".format(**course[-1])
+                )
             took_s = time.monotonic() - began_s
             half = course[len(course) // 2]
             return {
                 "course": course,
                 "peak_mb": memory_mb(one.pid, "VmHWM"),
-                "second_half_mb": course[-1]["mb"] - half["mb"],
+                "second_half_mb": course[-1]["own_mb"] - half["own_mb"],
                 "errors": errors,
                 "per_s": streams / took_s,
             }
+
+
+def _memory(streams: int, pid: int) -> Figures:
+    """Memory after so many streams; `own_mb` is without the pages of files, such as those of the cache on disk."""
+    return {"streams": streams, "mb": memory_mb(pid), "own_mb": memory_mb(pid, "RssAnon")}
 
 
 @contextlib.contextmanager
@@ -202,7 +223,8 @@ def _line(kind: str, count: str, name: str, one: Figures) -> str:
     line = f"{kind:>6} {count:>4} {name:>12} {cell('per_s', 9, 0)} {share} {cell('cpu_us', 8, 0)}"
     line += "".join(f" {cell(key, 8, 2, 1e3)}" for key in ("p50_us", "p95_us", "p99_us"))
     line += f" {cell('added_us', 9, 2, 1e3)} {cell('first_p50_us', 7, 2, 1e3)} {cell('added_first_us', 9, 2, 1e3)}"
-    return line + (f"  {one['errors']:.0f} errors" if one["errors"] else "")
+    errors = f"  {one['errors']:.0f} errors" if "per_s" in one else "  no good answer"
+    return line + (errors if one["errors"] or "per_s" not in one else "")
 
 
 def show_goals(found: dict[str, Any]) -> None:

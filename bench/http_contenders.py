@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -131,6 +132,7 @@ model_list:
   - model_name: bench
     litellm_params: {{model: openai/bench, api_base: "http://127.0.0.1:{upstream}/v1", api_key: none}}
 litellm_settings: {{cache: true, cache_params: {{type: local}}, telemetry: false}}
+general_settings: {{master_key: {key}}}
 """
 
 
@@ -141,13 +143,13 @@ def litellm(upstream: int, folder: Path) -> Iterator[Contender | None]:
     if program is None:
         yield None
         return
-    config, port = folder / "litellm.yaml", _free_port()
-    config.write_text(LITELLM.format(upstream=upstream))
+    config, port, key = folder / "litellm.yaml", _free_port(), f"sk-{secrets.token_hex(24)}"
+    config.write_text(LITELLM.format(upstream=upstream, key=key))
     command = [program, "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     environment = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
     with ended(start(command, cores()[0], env=environment, **quiet)) as process:
-        one = Contender("LiteLLM", port, {"Authorization": "Bearer none"}, process.pid, caches=True)
+        one = Contender("LiteLLM", port, {"Authorization": f"Bearer {key}"}, process.pid, caches=True)
         wait_for(lambda: _answers(one), process, "LiteLLM")
         yield one
 
