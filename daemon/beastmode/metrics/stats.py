@@ -97,10 +97,10 @@ class Stats:
             filters: Which requests.
 
         Returns:
-            `{rows: [{key, requests, success, failure, refused, cancelled, hits, tokens: {prompt_tokens, ...}, cost_usd,
-            unknown, saved_usd, latency_ms}], left_out, total: {the same, by_origin}}`; the dearest first, but days and
-            months in their order. `tokens` are those of calls, not of hits; `unknown` are requests of unknown cost,
-            which are not in `cost_usd`; `latency_ms` is the mean of successes; `left_out` rows did not fit the list.
+            `{from, to, rows: [{key, requests, success, failure, refused, cancelled, hits, tokens: {prompt_tokens, ...},
+            cost_usd, unknown, saved_usd, latency_ms}], left_out, total: {the same, by_origin}}`; the dearest first, but
+            days and months in their order. `tokens` are those of calls, not of hits; `unknown` are requests of unknown
+            cost, which are not in `cost_usd`; `latency_ms` is the mean of successes; `left_out` rows did not fit.
         """
         return await self._broken_down(by, int(from_s * 1e6), int(before_s * 1e6), origin, filters)
 
@@ -133,7 +133,7 @@ class Stats:
         def count(connection: sqlite3.Connection, state: State) -> dict[str, Any]:
             return figures.breakdown(connection, Question(state, from_us, before_us, **whose), by)
 
-        return await self._read(count)
+        return {"from": rfc3339(from_us / 1e6), "to": rfc3339(before_us / 1e6), **await self._read(count)}
 
     async def recent(self, window_s: float) -> dict[str, Any]:
         """Counts how the newest requests of persons went.

@@ -1,4 +1,4 @@
-"""`requests.*`, `errors.recent`, `metrics.get`, `health.get`: what happened, what it cost, what is wrong."""
+"""`requests.*`, `errors.recent`, `metrics.get`, `cost.report`, `health.get`: what happened, what it cost and why."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from beastmode.core.clock import parse_rfc3339
+from beastmode.core.clock import parse_rfc3339, rfc3339
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
+from beastmode.metrics.figures import By, Filters
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
+
+Window = Literal["1h", "24h", "7d", "30d"]
 
 
 class ListParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -20,16 +23,30 @@ class ListParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     Attributes:
         limit: How many at most.
         since: Only those that started at or after this time (RFC 3339).
-        model: Only those that asked for this model.
+        until: Only those that started before this time (RFC 3339).
+        before: The last request of the page before: only those that come after it in the list.
+        model: Only those that asked for this model, or that it answered.
         outcome: Only those with this outcome.
         origin: Only those of this origin; `all` for every origin.
+        client: Only those of this door.
+        workspace: Only those about this workspace.
+        session: Only those of this session.
+        user: Only those of this caller.
+        error_kind: Only those that ended with this kind of error.
     """
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     since: str | None = None
+    until: str | None = None
+    before: str | None = None
     model: str | None = None
     outcome: Outcome | None = None
     origin: Origin | Literal["all"] = "person"
+    client: str | None = None
+    workspace: str | None = None
+    session: str | None = None
+    user: str | None = None
+    error_kind: str | None = None
 
 
 class RequestParams(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,21 +75,70 @@ class MetricsParams(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         window: How far back.
         origin: Whose requests; absent: those of persons, but the costs of every origin.
+        model: Only those that asked for this model, or that it answered.
+        project: Only those about this workspace.
+        client: Only those of this door.
+        user: Only those of this caller.
+        before: Also the same figures of the period before, as `before`.
+        series: Also points over time, as `series`.
     """
 
-    window: Literal["1h", "24h", "7d", "30d"] = "24h"
+    window: Window = "24h"
     origin: Origin | None = None
+    model: str | None = None
+    project: str | None = None
+    client: str | None = None
+    user: str | None = None
+    before: bool = False
+    series: bool = False
+
+
+class CostParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which costs to report.
+
+    Attributes:
+        by: One row for each value of this; days and months are of UTC.
+        month: Those of a month, such as 2026-11.
+        window: Those of a window that ends now.
+        from: Those since this time (RFC 3339), or since this day (2026-11-20).
+        to: Those before this time (RFC 3339), or before this day; absent: until now.
+        origin: Whose requests; absent: those of persons, but tokens and costs of every origin.
+        model: Only those that asked for this model, or that it answered.
+        project: Only those about this workspace.
+        client: Only those of this door.
+        user: Only those of this caller.
+    """
+
+    by: By = "model"
+    month: Annotated[str, Meta(pattern=r"^[12]\d{3}-(0[1-9]|1[0-2])$")] | None = None
+    window: Window | None = None
+    since: str | None = msgspec.field(name="from", default=None)
+    until: str | None = msgspec.field(name="to", default=None)
+    origin: Origin | None = None
+    model: str | None = None
+    project: str | None = None
+    client: str | None = None
+    user: str | None = None
 
 
 @method("requests.list")
 async def requests_list(services: Services, caller: Caller, params: ListParams) -> dict[str, Any]:
     """Lists requests, newest first, one row each, whatever happened to them."""
+    if params.before is not None:
+        await services.ledger.get(params.before)  # an unknown request is said to be unknown
     rows = await services.ledger.list(
         limit=params.limit,
-        since_s=_time(params.since),
+        since_s=_time("since", params.since),
+        until_s=_time("until", params.until),
+        before=params.before,
         model=params.model,
         outcome=params.outcome,
         origin=None if params.origin == "all" else params.origin,
+        client=params.client,
+        workspace=params.workspace,
+        session=params.session,
+        user=params.user,
+        error_kind=params.error_kind,
     )
     return {"requests": rows}
 
@@ -91,9 +157,25 @@ async def errors_recent(services: Services, caller: Caller, params: ErrorsParams
 
 @method("metrics.get")
 async def metrics_get(services: Services, caller: Caller, params: MetricsParams) -> dict[str, Any]:
-    """Shows the figures of a window: requests, cache, latency_ms, ttft_ms, costs, errors, health."""
-    figures = await services.stats.snapshot(params.window, params.origin)
+    """Shows the figures of a window: requests, cache, latency_ms, ttft_ms, overhead_ms, costs, errors, health."""
+    figures = await services.stats.snapshot(
+        params.window, params.origin, _filters(params), before=params.before, series=params.series
+    )
     return {**figures, "health": await services.health.check()}
+
+
+@method("cost.report")
+async def cost_report(services: Services, caller: Caller, params: CostParams) -> dict[str, Any]:
+    """Adds up requests, tokens, costs and savings by one dimension; where no time is named, of the current month."""
+    if sum(one is not None for one in (params.month, params.window, params.since or params.until)) > 1:
+        raise BadInputError("`month`, `window` and `from` exclude each other.", tips=["name one of them"])
+    stats, filters = services.stats, _filters(params)
+    if params.window is not None:
+        found = await stats.window(params.by, params.window, params.origin, filters)
+    else:
+        span = _span(params, services.clock.wall_s())
+        found = await stats.breakdown(params.by, *span, params.origin, filters)
+    return {"by": params.by, **found}
 
 
 @method("health.get")
@@ -102,10 +184,33 @@ async def health_get(services: Services, caller: Caller, params: Nothing) -> dic
     return await services.health.check()
 
 
-def _time(text: str | None) -> float | None:
+def _filters(params: MetricsParams | CostParams) -> Filters:
+    return Filters(params.model, params.project, params.client, params.user)
+
+
+def _span(params: CostParams, now_s: float) -> tuple[float, float]:
+    """The span that is meant, seconds since the epoch; its end is not in it."""
+    if params.since is None and params.until is None:
+        return _month(params.month or rfc3339(now_s)[:7])
+    since_s, until_s = _time("from", params.since), _time("to", params.until)
+    since_s, until_s = since_s or 0.0, now_s if until_s is None else until_s
+    if until_s < since_s:
+        raise BadInputError("`to` is before `from`.", tips=["swap them"])
+    return since_s, until_s
+
+
+def _month(name: str) -> tuple[float, float]:
+    year, month = map(int, name.split("-"))
+    following = f"{year + month // 12:04}-{month % 12 + 1:02}"
+    return parse_rfc3339(f"{name}-01T00:00:00Z"), parse_rfc3339(f"{following}-01T00:00:00Z")
+
+
+def _time(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return parse_rfc3339(text)
+        return parse_rfc3339(text if len(text) > len("2026-11-20") else f"{text}T00:00:00Z")
     except ValueError:
-        raise BadInputError(f"`since` is no time: {text[:40]!r}.", tips=["write it as 2026-11-20T09:00:00Z"]) from None
+        raise BadInputError(
+            f"`{name}` is no time: {text[:40]!r}.", tips=["write it as 2026-11-20T09:00:00Z or 2026-11-20"]
+        ) from None
