@@ -41,9 +41,14 @@ from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
 from beastmode.routing.probes import discover
 from beastmode.routing.vault import Vault
+from beastmode.servers.access import Access
+from beastmode.servers.board_parts import BoardParts
 from beastmode.servers.http.door import HttpDoor
+from beastmode.servers.inside import Inside
+from beastmode.servers.live import Live
 from beastmode.servers.rpc import RpcServer
 from beastmode.servers.services import Services
+from beastmode.servers.static_files import StaticFiles
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 
@@ -125,6 +130,8 @@ class House:
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
             await self.gateway.drain(DRAIN_LIMIT_S)
+            if self._services.dashboard is not None:
+                await self._services.dashboard.live.close()
             if self._services.http is not None:
                 await self._services.http.close()
             await server.stop()
@@ -278,7 +285,20 @@ class House:
             sessions=self.sessions,
             token=self.token,
         )
+        self._services.dashboard = self._make_dashboard()
         return self._services
+
+    def _make_dashboard(self) -> Inside:
+        access, files = Access(lambda: self.token.value, self.clock), StaticFiles()
+        parts = BoardParts(self._services, lambda: files.build)
+        live = Live(
+            clock=self.clock,
+            revision=lambda: self.gateway.recorded,
+            epoch=lambda: access.epoch,
+            parts_of=parts.of,
+            shared=parts.shared(),
+        )
+        return Inside(access, live, files)
 
     def _make_health(self, stats: Stats) -> Health:
         health = Health(stats)

@@ -67,7 +67,7 @@ SHUTTING_DOWN_TIPS = ("the daemon is stopping: beast start, then ask again",)
 
 
 class Gateway:
-    """Answers requests.
+    """Answers requests; `admitted` counts those that came in since the start, `recorded` their rows.
 
     Args:
         settings: The user's settings; replaced when they are reloaded.
@@ -109,6 +109,7 @@ class Gateway:
         self._prices = prices
         self._ledger = ledger
         self.flights: Flights[Settled] = Flights(clock.mono_s)
+        self.admitted = self.recorded = 0
         self._draining = False
         self._asking: set[asyncio.Task[object]] = set()
 
@@ -129,6 +130,7 @@ class Gateway:
         Raises:
             ShuttingDownError: The daemon drains; the refusal has its row.
         """
+        self.admitted += 1
         request.request_id = self._clock.new_id()
         ticket = Ticket(request, key or make_key(self.named(request)), self._clock.mono_s(), self._clock.wall_s())
         if self._draining:
@@ -388,6 +390,7 @@ class Gateway:
     def _write(self, ticket: Ticket, row: Row) -> None:
         if not ticket.recorded:
             ticket.recorded = True
+            self.recorded += 1
             self._ledger.record(row)
 
 

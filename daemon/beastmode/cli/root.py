@@ -20,6 +20,7 @@ _COMMANDS = {
     "ask": "ask:ask",
     "chat": "chat:chat",
     "models": "models:models",
+    "dashboard": "dashboard:dashboard",
     "requests": "requests:requests",
     "errors": "requests:errors",
     "sessions": "sessions:sessions",

@@ -27,6 +27,7 @@ from beastmode.sessions import Sessions
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
     from beastmode.servers.http.door import HttpDoor
+    from beastmode.servers.inside import Inside
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -75,6 +76,7 @@ class Services(msgspec.Struct, kw_only=True):
         sessions: Chat histories.
         token: What callers of the HTTP door must show.
         http: The HTTP door; None where the user wants none.
+        dashboard: What the dashboard works with.
     """
 
     version: str
@@ -100,6 +102,7 @@ class Services(msgspec.Struct, kw_only=True):
     sessions: Sessions
     token: Token
     http: HttpDoor | None = None
+    dashboard: Inside | None = None
 
     @property
     def settings(self) -> Settings:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 SLICE_BYTES = 16 << 10
 HELD_MAX_BYTES = 64 << 10
 HIGH_WATER_BYTES = 256 << 10
+SHORT_BYTES = 64 << 10
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
 _RESET = struct.pack("ii", 1, 0)
 _BROKEN = Refusal(500, "The request failed inside the daemon.", ("see the log: beast config path",))
@@ -222,6 +223,16 @@ class Connection(asyncio.Protocol):
             log.info("slow reader cut off")
             self._leave()
             transport.abort()
+
+    @property
+    def behind(self) -> bool:
+        """Bytes wait that the client has not made room for."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    def keep_short(self) -> None:
+        """Lets little wait on the way to a slow client."""
+        if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SHORT_BYTES)
 
     def soon(self, exchange: HttpExchange) -> None:
         """Calls `flush` of this exchange in the next turn of the loop."""

@@ -45,6 +45,15 @@ class Exchange(ABC):
     def write(self, data: bytes) -> None:
         """Sends the next piece of it, at once; never waits. A client that lets too much lie unread is cut off."""
 
+    @property
+    @abstractmethod
+    def behind(self) -> bool:
+        """Bytes wait here that the client has not made room for."""
+
+    @abstractmethod
+    def keep_short(self) -> None:
+        """Lets little wait on the way to a slow client: of this stream only the newest piece counts."""
+
     @abstractmethod
     def end(self) -> None:
         """Ends it."""

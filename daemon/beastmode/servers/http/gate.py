@@ -9,6 +9,8 @@ from typing import NamedTuple
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 VERDICTS_MAX = 256
 OPEN = frozenset({("GET", "/healthz"), ("HEAD", "/healthz"), ("HEAD", "/")})
+DASHBOARD = "/dashboard"
+"""Below it a cookie is asked for instead of the token, by whoever answers there."""
 _SENDING = frozenset({"POST", "PUT", "PATCH"})
 
 _HOW_TO_SAY_IT = "send it as `Authorization: Bearer TOKEN` or `x-api-key: TOKEN`; `beast token` prints it"
@@ -67,7 +69,7 @@ class Gate:
         if now != self._valid_for:
             self._renew(*now)
         get = headers.get
-        is_open = (method, path) in OPEN
+        is_open = (method, path) in OPEN or (path[:10] == DASHBOARD and path[10:11] in ("", "/"))
         sends = method in _SENDING and (get("content-length", "0") != "0" or "transfer-encoding" in headers)
         key = (
             is_open,

@@ -110,6 +110,13 @@ class Outlet(Protocol):
     def pour(self, data: bytes) -> None:
         """Sends a piece of a stream; cuts off who reads too slowly."""
 
+    @property
+    def behind(self) -> bool:
+        """Bytes wait that the client has not made room for."""
+
+    def keep_short(self) -> None:
+        """Lets little wait on the way to a slow client."""
+
     def soon(self, exchange: HttpExchange) -> None:
         """Calls `flush` of this exchange in the next turn of the loop."""
 
@@ -184,6 +191,15 @@ class HttpExchange(Exchange):
             return
         head, self._head = self._head, b""
         self._outlet.pour(head + data if self.old else b"%b%x\r\n%b\r\n" % (head, len(data), data))
+
+    @property
+    def behind(self) -> bool:
+        """Bytes wait here that the client has not made room for."""
+        return self._outlet.behind
+
+    def keep_short(self) -> None:
+        """Lets little wait on the way to a slow client: of this stream only the newest piece counts."""
+        self._outlet.keep_short()
 
     def end(self) -> None:
         """Ends it."""

@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 
 from beastmode.core.errors import BeastError, NotFoundError
+from beastmode.servers.dashboard import Dashboard
 from beastmode.servers.http import bodies
 from beastmode.servers.http.answering import Answering
 from beastmode.servers.http.counting import Counting
 from beastmode.servers.http.exchange import Exchange, Handler
+from beastmode.servers.http.gate import DASHBOARD
 from beastmode.servers.http.listing import PREFIX, Listing
 from beastmode.servers.http.openapi import document
 from beastmode.servers.http.original import ChatBody, FeatureBody, Original
@@ -58,6 +60,7 @@ class Router:
 
     def __init__(self, services: Services, pings: Pings) -> None:
         self._services = services
+        self._dashboard = Dashboard(services, services.dashboard) if services.dashboard is not None else None
         self._chat: Dialect = OpenAIChat()
         self._messages: Dialect = AnthropicMessages()
         self.routes = self._make_routes(pings)
@@ -68,8 +71,10 @@ class Router:
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """Answers a request, at once or in a coroutine."""
-        method = "GET" if exchange.method == "HEAD" else exchange.method
         path = exchange.path
+        if self._dashboard is not None and (path == DASHBOARD or path.startswith(f"{DASHBOARD}/")):
+            return self._dashboard(exchange)
+        method = "GET" if exchange.method == "HEAD" else exchange.method
         handle = self._handlers.get((method, path))
         if handle is None and path.startswith(PREFIX) and len(path) > len(PREFIX):
             path, handle = ONE_MODEL, self._handlers.get((method, ONE_MODEL))

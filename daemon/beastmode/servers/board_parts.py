@@ -1,0 +1,123 @@
+"""The parts of the dashboard: each made from the same methods and figures that every other door shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from beastmode.metrics.figures import By
+from beastmode.metrics.stats import WINDOWS_S
+from beastmode.servers.live import Part
+from beastmode.servers.methods.models import models_list
+from beastmode.servers.methods.stored import cache_stats
+from beastmode.servers.methods.table import Nothing
+from beastmode.servers.services import Caller, Services
+from beastmode.servers.view import View
+
+FEED_ROWS = 25
+ERROR_GROUPS = 12
+COST_ROWS = 12
+CHOICES = 200
+COST_KEYS: tuple[By, ...] = ("model", "project", "user", "session")
+CHOICE_KEYS: tuple[By, ...] = ("model", "project", "client")
+_FEED_FIELDS = (
+    *("request_id", "at", "origin", "outcome", "cache", "model", "model_served", "error_kind", "cost_usd"),
+    *("saved_usd", "latency_ms", "ttft_ms", "client", "stream"),
+)
+
+
+class BoardParts:
+    """Makes the parts of a view.
+
+    Args:
+        services: The daemon's parts.
+        build: Gives the digest of the page's files.
+    """
+
+    def __init__(self, services: Services, build: Callable[[], str]) -> None:
+        self._services = services
+        self._build = build
+        self._caller = Caller(f"uid:{os.getuid()}", client="dashboard")
+        self._started_at_s = services.clock.wall_s()
+
+    def shared(self) -> list[Part]:
+        """What is the same in every view."""
+        return [
+            Part("daemon", self._daemon, (0.0, 0.25), always=True),
+            Part("health", self._services.health.check, (1.0, 10.0), always=True),
+            Part("models", self._models, (1.0, 10.0), always=True),
+            Part("cache", self._cache, (1.0, 5.0)),
+        ]
+
+    def of(self, view: View) -> Sequence[Part]:
+        """What a view has for itself.
+
+        Args:
+            view: The view.
+        """
+        figures = Part("figures", lambda: self._figures(view), (0.0, 0.75))
+        if not view.page:
+            return [figures]
+        return [
+            figures,
+            Part("trend", lambda: self._trend(view), (0.5, 5.0)),
+            Part("feed", lambda: self._feed(view), (0.0, 0.5)),
+            Part("errors", lambda: self._errors(view), (1.0, 5.0)),
+            Part("costs", lambda: self._costs(view), (0.5, 5.0)),
+            Part("choices", lambda: self._choices(view), (2.0, 30.0)),
+        ]
+
+    async def _daemon(self) -> dict[str, Any]:
+        services = self._services
+        sent, recorded = services.gateway.admitted, services.gateway.recorded
+        return {
+            "version": services.version,
+            "pid": os.getpid(),
+            "started_at_s": self._started_at_s,
+            "build": self._build(),
+            "sent": sent,
+            "recorded": recorded,
+            "in_flight": sent - recorded,
+        }
+
+    async def _models(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await models_list(self._services, self._caller, Nothing()))["models"]
+        return found
+
+    async def _cache(self) -> dict[str, Any]:
+        found: dict[str, Any] = cache_stats(self._services, self._caller, Nothing())
+        return found
+
+    async def _figures(self, view: View) -> dict[str, Any]:
+        return await self._services.stats.snapshot(view.window, view.origin, view.filters)
+
+    async def _trend(self, view: View) -> dict[str, Any]:
+        found = await self._services.stats.snapshot(view.window, view.origin, view.filters, before=True, series=True)
+        return {"window": view.window, "before": found["before"], "series": found["series"]}
+
+    async def _feed(self, view: View) -> list[dict[str, Any]]:
+        wanted = view.filters
+        rows = await self._services.ledger.list(
+            limit=FEED_ROWS, model=wanted.model, workspace=wanted.project, client=wanted.client, user=wanted.user
+        )
+        return [{name: row[name] for name in _FEED_FIELDS} for row in rows]
+
+    async def _errors(self, view: View) -> list[dict[str, Any]]:
+        since_s = self._services.clock.wall_s() - WINDOWS_S[view.window]
+        return await self._services.ledger.errors(limit=ERROR_GROUPS, since_s=since_s)
+
+    async def _costs(self, view: View) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key in COST_KEYS:
+            one = await self._services.stats.window(key, view.window, view.origin, view.filters)
+            left_out = one["left_out"] + max(0, len(one["rows"]) - COST_ROWS)
+            found[key] = {"rows": one["rows"][:COST_ROWS], "left_out": left_out, "total": one["total"]}
+        return found
+
+    async def _choices(self, view: View) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key in CHOICE_KEYS:
+            rows = (await self._services.stats.window(key, view.window, view.origin))["rows"]
+            found[key] = [row["key"] for row in rows[:CHOICES] if row["key"]]
+        return found
