@@ -6,7 +6,7 @@ import math
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, TOP, ROW, GAP, ACROSS = 260, 110, 70, 18, 60, 4
+WIDTH, LEFT, TOP, ROW, GAP, ACROSS = 260, 130, 70, 18, 60, 4
 COLOURS = {
     "direct": "#bbbbbb",
     "pass-through": "#7570b3",
@@ -38,7 +38,7 @@ def picture(contenders: dict[str, dict[str, Any]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        '<text x="20" y="24" font-size="16">One gateway process on one core, by number of connections</text>',
+        '<text x="20" y="24" font-size="16">One gateway process on one core, by number of connections; bars are logarithmic</text>',
     ]
     for place, ((_, _, title), bars) in enumerate(zip(PANELS, panels, strict=True)):
         left, top = LEFT + place % ACROSS * (LEFT + WIDTH + GAP), TOP + place // ACROSS * tall
