@@ -38,7 +38,7 @@ def picture(contenders: dict[str, dict[str, Any]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        '<text x="20" y="24" font-size="16">One gateway process on one core, by number of connections; bars are logarithmic</text>',
+        '<text x="20" y="24" font-size="16">One core for the gateway, by connections; bars are logarithmic</text>',
     ]
     for place, ((_, _, title), bars) in enumerate(zip(PANELS, panels, strict=True)):
         left, top = LEFT + place % ACROSS * (LEFT + WIDTH + GAP), TOP + place // ACROSS * tall
