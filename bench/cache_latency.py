@@ -1,13 +1,13 @@
 """What a lookup costs with 1,000, 10,000 and 100,000 answers, and how long the index takes to come back at the largest.
 
-usage: python -P bench/cache_latency.py [--entries 1000,10000,100000] [--json FILE]
+usage: python -P bench/cache_latency.py [--entries 1000,10000,100000] [--heal] [--json FILE]
 
 All answers are in one scope, the worst case of a search. Exact: the whole lookup in process, memory and disk, over all
 answers. Semantic: a short prompt is embedded and its nearest neighbours are found, in the thread that the daemon has
 for it, as seen from the event loop. Rebuild: the index is deleted; a child process builds it anew from the store on one
 core while the loop looks answers up, and it is measured how late the loop's timers come. The vectors are those of 2,000
 prompts with noise around them; without the weights (`python tests/support/weights.py minilm`) they are random, and the
-time of the embedder is left out.
+time of the embedder is left out. With `--heal`, a whole daemon is damaged instead: see `cache_heal.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import itertools
 import json
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+sys.path.append(str(Path(__file__).parents[1]))  # so that `bench` is found, however this file is run
+
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.key import Key
 from beastmode.cache.lookup import Lookup
@@ -42,6 +45,7 @@ from beastmode.cache.vectors import VectorIndex, to_bytes
 from beastmode.core.clock import Clock
 from beastmode.core.plugins import Context, Embedder
 from beastmode.core.types import Completion, Entry
+from bench import cache_heal
 
 DIM = 384
 EMBEDDER = "minilm-l6-v2-int8"
@@ -294,8 +298,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", default="1000,10000,100000", help="how many answers, in growing order")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--heal", action="store_true", help="damage a daemon that holds the largest number of them")
     arguments = parser.parse_args()
     sizes = [int(size) for size in arguments.entries.split(",")]
+    if arguments.heal:
+        healed = cache_heal.measure(sizes[-1])
+        if arguments.json:
+            arguments.json.write_text(json.dumps(healed, indent=1) + "\n")
+        return
     try:
         factory = importlib.import_module("uvloop").new_event_loop
     except ImportError:

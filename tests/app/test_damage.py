@@ -110,3 +110,38 @@ def answers_upstream(daemon: Daemon, upstream: ProviderServer, name: str) -> Non
         answer = daemon.call("chat", asked)
     assert answer["text"] == f"You said: After {name}"
     assert daemon.call("requests.get", {"request_id": answer["request_id"]})["outcome"] == "success"
+
+
+def causes(daemon: Daemon) -> str:
+    return " ".join(issue["cause"] for issue in daemon.call("health.get")["issues"])
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "zeroed", "deleted"])
+def test_damage_while_it_runs_is_named_and_heals(home: Daemon, how: str, tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    shutil.copytree(home.home, whole, ignore=shutil.ignore_patterns("run"))
+    asked = {"prompt": f"Hello, {prompt(7)}", "model": "m"}
+    home.start()
+    try:
+        until(lambda: home.call("cache.lookup", asked)["result"] == "hit_semantic", 30)
+        until(lambda: home.call("cache.stats")["semantic"]["index"]["building"] is False, 30)
+        index = [path for path in (home.home / "cache" / "index").rglob("*") if path.is_file() and path.stat().st_size]
+        for path in index:
+            damage(path, how)
+        assert home.call("cache.lookup", asked)["response"] == "7"
+        until(lambda: "index" in causes(home), 30)
+        until(lambda: "index" not in causes(home), 30)
+        assert home.call("cache.lookup", asked)["response"] == "7"
+        until(
+            lambda: home.call("cache.stats")["l2"]["waiting"] == 0
+        )  # cut short in mid-commit, it would end the daemon
+        damage(next((home.home / "cache").rglob("data.mdb")), how)
+        assert wrong_answers(home) == []
+        home.call("cache.put", {"prompt": prompt(7), "response": "seven", "model": "m"})
+        assert home.call("cache.lookup", asked)["response"] in ("7", "seven")
+        assert home.call("cache.lookup", {"prompt": prompt(7), "model": "m"})["response"] == "seven"
+    finally:
+        assert home.stop() == 0
+        for folder in ("state", "cache"):
+            shutil.rmtree(home.home / folder)
+            shutil.copytree(whole / folder, home.home / folder)
