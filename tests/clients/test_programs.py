@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
 from support.door import Door
-from support.programs import AFTER, BEFORE, LLM, LLM_TOOL, PROGRAMS, TASK, Program, Run, start
+from support.programs import (
+    AFTER,
+    BEFORE,
+    CLAUDE_CODE_BY_ENVIRONMENT,
+    CODEX,
+    LLM,
+    LLM_TOOL,
+    PROGRAMS,
+    TASK,
+    Program,
+    Run,
+    start,
+)
 from support.scripts import DONE, PLAIN
 from support.waiting import until
 
@@ -22,7 +39,7 @@ def run(door: Door, tmp_path: Path) -> Iterator[Starts]:
     runs: list[Run] = []
 
     def begin(program: Program, model: str, prompt: str) -> Run:
-        runs.append(start(program, tmp_path, door.url, door.token, model, prompt))
+        runs.append(start(program, tmp_path, door, model, prompt))
         return runs[-1]
 
     yield begin
@@ -77,7 +94,8 @@ def test_an_error_of_the_provider_is_shown(door: Door, run: Starts, kind: str, p
 def test_a_stop_in_the_middle_stops_the_provider(door: Door, run: Starts, kind: str, program: Program) -> None:
     model = door.model(kind, "slow")
     running = run(program, model, "Tell me a long story.")
-    until(lambda: bool(door.calls(model)) and door.calls(model)[0].sent > 20, 60.0)
+    until(lambda: running.process.poll() is not None or any(call.sent > 20 for call in door.calls(model)), 60.0)
+    assert running.process.poll() is None, running.said
     running.interrupt()
     until(lambda: door.calls(model)[0].ended == "left")
     until(lambda: bool(door.rows(model)))
@@ -86,9 +104,48 @@ def test_a_stop_in_the_middle_stops_the_provider(door: Door, run: Starts, kind: 
 
 
 def test_tools_of_llm(door: Door, run: Starts, kind: str) -> None:
-    def command(model: str, prompt: str) -> list[str]:
-        return [*LLM.command(model, prompt), "--functions", LLM_TOOL]
+    def command(door: Door, model: str, prompt: str) -> list[str]:
+        *shell, line = LLM.command(door, model, prompt)
+        return [*shell, f"{line} --functions {shlex.quote(LLM_TOOL)}"]
 
-    running = run(Program("llm", command, prepare=LLM.prepare), door.model(kind, "parallel"), "How is the weather?")
+    running = run(replace(LLM, command=command), door.model(kind, "parallel"), "How is the weather?")
     assert running.ends() == 0, running.said
     assert "The tools said: Bern: 7 degrees; Genève: 7 degrees" in running.said
+
+
+def test_claude_code_set_up_for_one_run(door: Door, run: Starts, kind: str) -> None:
+    running = run(CLAUDE_CODE_BY_ENVIRONMENT, door.model(kind, "plain"), "What is Bern?")
+    assert running.ends() == 0, running.said
+    assert PLAIN in running.said
+
+
+def test_codex_knows_the_models_of_the_daemon(door: Door, run: Starts, kind: str) -> None:
+    running = run(CODEX, door.model(kind, "plain"), "What is Bern?")
+    assert running.ends() == 0, running.said
+    assert "metadata" not in running.said
+
+
+def test_codex_edits_with_its_own_kind_of_tool(door: Door, run: Starts, kind: str, tmp_path: Path) -> None:
+    """Its tool `apply_patch` takes plain text, which no other protocol knows."""
+    model = door.model(kind, "edit")
+
+    def prepare(home: Path, door: Door, model: str) -> None:
+        CODEX.prepare(home, door, model)
+        catalogue = catalogue_of(door)
+        for entry in catalogue["models"]:
+            entry["apply_patch_tool_type"] = "freeform"
+        (home / "catalogue.json").write_text(json.dumps(catalogue))
+        config = home / ".codex" / "config.toml"
+        config.write_text(f'model_catalog_json = "{home}/catalogue.json"\n{config.read_text()}')
+
+    file = tmp_path / "work" / "greeting.txt"
+    running = run(replace(CODEX, prepare=prepare), model, TASK.format(path=file))
+    assert running.ends() == 0, running.said
+    assert file.read_text() == AFTER
+    assert '"apply_patch"' in json.dumps(door.calls(model)[1].body["messages"])
+
+
+def catalogue_of(door: Door) -> Any:
+    headers = {"Authorization": f"Bearer {door.token}"}
+    with urlopen(Request(f"{door.url}/v1/models?client_version=0.169.0", headers=headers)) as reply:
+        return json.load(reply)

@@ -1,16 +1,18 @@
-"""Programs that people point at the daemon, as they come: each in an empty home, with nothing of its user's."""
+"""Programs that people point at the daemon, set up as `docs/http-clients.md` says, each in an empty home."""
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import signal
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.door import Door
 from support.node_tools import node
+from support.page import blocks, lines, made_true
 from support.tracked import ROOT
 from support.waiting import until
 
@@ -19,22 +21,25 @@ TASK = "In the file {path} change the word hello to goodbye"
 BEFORE, AFTER = "hello and more\n", "goodbye and more\n"
 
 
+Command = Callable[[Door, str, str], list[str]]
+
+
 @dataclass
 class Program:
     """A program and how it is told where the daemon is.
 
     Attributes:
         name: As people call it.
-        command: Makes its command line from a model and a prompt.
-        environ: Makes its environment from the daemon's URL and token.
-        prepare: Writes what it wants in its home: home, URL, token, model.
+        command: Makes its command line from the daemon, a model and a prompt.
+        prepare: Writes what it wants in its home, for a daemon and a model.
+        environ: More environment variables, for settings that are about tests alone.
         edits: It can change files.
     """
 
     name: str
-    command: Callable[[str, str], list[str]]
-    environ: Callable[[str, str], dict[str, str]] = lambda url, token: {}
-    prepare: Callable[[Path, str, str, str], None] = lambda home, url, token, model: None
+    command: Command
+    prepare: Callable[[Path, Door, str], None] = lambda home, door, model: None
+    environ: Mapping[str, str] = field(default_factory=dict)
     edits: bool = True
 
 
@@ -81,14 +86,13 @@ class Run:
             self.process.wait()
 
 
-def start(program: Program, place: Path, url: str, token: str, model: str, prompt: str) -> Run:
+def start(program: Program, place: Path, door: Door, model: str, prompt: str) -> Run:
     """Starts a program.
 
     Args:
         program: Which.
         place: An empty folder; its home and the folder it works in are made there.
-        url: Of the daemon.
-        token: Of the daemon.
+        door: The daemon.
         model: That it asks for.
         prompt: Its task.
     """
@@ -96,13 +100,21 @@ def start(program: Program, place: Path, url: str, token: str, model: str, promp
     home.mkdir()
     folder.mkdir()
     (folder / "greeting.txt").write_text(BEFORE)
-    program.prepare(home, url, token, model)
-    path = os.pathsep.join([str(Path(node()).parent), os.environ.get("PATH", "")])
-    environ = {"PATH": path, "HOME": str(home), "TERM": "dumb", "LANG": "C.UTF-8", **program.environ(url, token)}
+    program.prepare(home, door, model)
+    path = [Path(node()).parent, ROOT / ".venv" / "bin", CLIENTS / "node_modules" / ".bin", CLIENTS / "aider" / "bin"]
+    environ = {
+        "PATH": os.pathsep.join([*map(str, path), os.environ.get("PATH", "")]),
+        "HOME": str(home),
+        "TERM": "dumb",
+        "LANG": "C.UTF-8",
+        "BEAST_HOME": str(door.daemon.home),
+        "BEAST_TOKEN": door.token,
+        **program.environ,
+    }
     output = place / "output"
     with output.open("wb") as into:
         process = subprocess.Popen(
-            program.command(model, prompt),
+            program.command(door, model, prompt),
             cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -113,96 +125,91 @@ def start(program: Program, place: Path, url: str, token: str, model: str, promp
     return Run(process, output, folder)
 
 
-# -- Claude Code --------------------------------------------------------------------------------------------------
+def as_on_the_page(section: str, of: str) -> Command:
+    """Makes the command lines of a program from the one that a section of the page shows.
+
+    Args:
+        section: Its heading.
+        of: The part of the line that tells it from others.
+
+    Returns:
+        What makes command lines; to the page's own they add what `APART` has for the section, and the prompt.
+    """
+
+    def command(door: Door, model: str, prompt: str) -> list[str]:
+        line = next(line for line in lines(section) if of in line)
+        words = shlex.join([*APART.get(section, []), prompt])
+        return ["bash", "-c", f"{made_true(line, door.url, model)} {words}"]
+
+    return command
 
 
-def _claude(model: str, prompt: str) -> list[str]:
-    program = str(CLIENTS / "node_modules" / ".bin" / "claude")
-    return [program, "-p", prompt, "--model", model, "--permission-mode", "acceptEdits"]
+# What a run without a person at the keyboard needs, and nothing that a person would not type.
+APART = {
+    "Claude Code": ["--permission-mode", "acceptEdits", "-p"],
+    "aider": [
+        *("--no-git", "--yes-always", "--no-check-update", "--analytics-disable", "--no-show-release-notes"),
+        *("--no-show-model-warnings", "--no-pretty", "--file", "greeting.txt", "--message"),
+    ],
+}
+CLAUDE_ENVIRON = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_MAX_RETRIES": "1",  # it tries 10 times by itself, for minutes
+    "DISABLE_TELEMETRY": "1",
+}
 
 
-def _claude_environ(url: str, token: str) -> dict[str, str]:
-    return {
-        "ANTHROPIC_BASE_URL": url,
-        "ANTHROPIC_AUTH_TOKEN": token,
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "CLAUDE_CODE_MAX_RETRIES": "1",  # it tries 10 times by itself, for minutes
-        "DISABLE_TELEMETRY": "1",
-    }
+def _claude(door: Door, model: str, prompt: str) -> list[str]:
+    """Without a model: the settings name it."""
+    return ["claude", *APART["Claude Code"], prompt]
 
 
-# -- Codex --------------------------------------------------------------------------------------------------------
-
-CODEX_CONFIG = """
-model = "{model}"
-model_provider = "beast"
-
-[model_providers.beast]
-name = "BEAST MODE"
-base_url = "{url}/v1"
-env_key = "BEAST_TOKEN"
-wire_api = "responses"
-request_max_retries = 1
-stream_max_retries = 1
-"""
+def _claude_prepare(home: Path, door: Door, model: str) -> None:
+    (home / ".claude").mkdir()
+    (settings,) = blocks("Claude Code", "json")
+    (home / ".claude" / "settings.json").write_text(made_true(settings, door.url, model))
 
 
-def _codex(model: str, prompt: str) -> list[str]:
-    program = str(CLIENTS / "node_modules" / ".bin" / "codex")
-    return [program, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", prompt]
+def _codex(door: Door, model: str, prompt: str) -> list[str]:
+    retries = [f"model_providers.beast.{kind}_max_retries=1" for kind in ("request", "stream")]
+    options = ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
+    return ["codex", "exec", *options, *(word for retry in retries for word in ("-c", retry)), prompt]
 
 
-def _codex_prepare(home: Path, url: str, token: str, model: str) -> None:
+def _codex_prepare(home: Path, door: Door, model: str) -> None:
     (home / ".codex").mkdir()
-    (home / ".codex" / "config.toml").write_text(CODEX_CONFIG.format(url=url, model=model))
+    (config,) = blocks("Codex", "ini")
+    (home / ".codex" / "config.toml").write_text(made_true(config, door.url, model))
 
 
-# -- llm ----------------------------------------------------------------------------------------------------------
-
-LLM_MODELS = """
-- model_id: beast
-  model_name: "{model}"
-  api_base: "{url}/v1"
-  api_key_name: beast
-  supports_tools: true
-"""
-LLM_TOOL = 'def get_weather(city: str) -> str:\n    "The weather of a town."\n    return city + ": 7 degrees"\n'
+def _llm(door: Door, model: str, prompt: str) -> list[str]:
+    program = str(CLIENTS / "llm" / "bin" / "llm")
+    *_, ask = lines("llm")
+    keys = next(line for line in lines("llm") if "keys set" in line)
+    words = " ".join(shlex.split(ask)[1:-1])
+    return ["bash", "-c", f'llm() {{ {program} "$@"; }}; {keys} && exec {program} {words} {shlex.quote(prompt)}']
 
 
-def _llm(model: str, prompt: str) -> list[str]:
-    return [str(CLIENTS / "llm" / "bin" / "llm"), "-m", "beast", prompt]
-
-
-def _llm_prepare(home: Path, url: str, token: str, model: str) -> None:
+def _llm_prepare(home: Path, door: Door, model: str) -> None:
     folder = home / ".config" / "io.datasette.llm"
     folder.mkdir(parents=True)
-    (folder / "extra-openai-models.yaml").write_text(LLM_MODELS.format(url=url, model=model))
-    (folder / "keys.json").write_text(json.dumps({"beast": token}))
+    (models,) = blocks("llm", "yaml")
+    (folder / "extra-openai-models.yaml").write_text(made_true(models, door.url, model))
 
 
-# -- aider --------------------------------------------------------------------------------------------------------
-
-
-def _aider(model: str, prompt: str) -> list[str]:
-    quiet = ["--no-git", "--yes-always", "--no-check-update", "--analytics-disable", "--no-show-release-notes"]
-    quiet += ["--no-show-model-warnings", "--no-pretty"]
-    program = str(CLIENTS / "aider" / "bin" / "aider")
-    return [program, *quiet, "--model", f"openai/{model}", "--message", prompt, "greeting.txt"]
-
-
-def _aider_environ(url: str, token: str) -> dict[str, str]:
-    return {"OPENAI_API_BASE": f"{url}/v1", "OPENAI_API_KEY": token}
-
-
-def _aider_prepare(home: Path, url: str, token: str, model: str) -> None:
+def _aider_prepare(home: Path, door: Door, model: str) -> None:
     """Its list of models' prices, so that it does not fetch one."""
     caches = home / ".aider" / "caches"
     caches.mkdir(parents=True)
     (caches / "model_prices_and_context_window.json").write_text('{"nothing": {}}')
 
 
-CLAUDE_CODE = Program("Claude Code", _claude, _claude_environ)
-CODEX = Program("Codex", _codex, lambda url, token: {"BEAST_TOKEN": token}, _codex_prepare)
-LLM = Program("llm", _llm, prepare=_llm_prepare, edits=False)
-AIDER = Program("aider", _aider, _aider_environ, _aider_prepare)
+CLAUDE_CODE = Program("Claude Code", _claude, _claude_prepare, CLAUDE_ENVIRON)
+CLAUDE_CODE_BY_ENVIRONMENT = Program(
+    "Claude Code", as_on_the_page("Claude Code", "claude --model"), environ=CLAUDE_ENVIRON
+)
+CODEX = Program("Codex", _codex, _codex_prepare)
+LLM = Program("llm", _llm, _llm_prepare, edits=False)
+AIDER = Program("aider", as_on_the_page("aider", "aider --model"), _aider_prepare)
 PROGRAMS = [CLAUDE_CODE, CODEX, LLM, AIDER]
+LLM_TOOL = 'def get_weather(city: str) -> str:\n    "The weather of a town."\n    return city + ": 7 degrees"\n'
