@@ -84,6 +84,21 @@ async def test_a_new_connection_that_dies_is_an_error(client: Client) -> None:
         assert server.connections == 1
 
 
+async def test_a_server_that_closes_before_it_is_asked_is_an_error_at_once(client: Client) -> None:
+    for later_s in (0.0, 0.01):
+
+        async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, later_s: float = later_s) -> None:
+            await asyncio.sleep(later_s)
+            writer.transport.abort()
+
+        server = await asyncio.start_server(close, "127.0.0.1", 0)
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        for body in (b"{}", bytes(8 << 20)):
+            with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
+                await ask(client, url, body)
+        server.close()
+
+
 async def test_connections_that_nobody_uses_are_closed() -> None:
     left = asyncio.Event()
 

@@ -103,6 +103,7 @@ class Client:
             if began_s - connection.idle_since_s > self._keepalive_s:
                 connection.abort()
                 continue
+            connection.heard = False
             try:
                 return await connection.exchange(head, body or b"", silence_s)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
@@ -111,7 +112,8 @@ class Client:
                 break
         async with asyncio.timeout(silence_s):
             connection = await self._dialler.dial(route.place, lambda: Connection(self._release, self._forget))
-        self._all[connection] = route.idle
+        if not connection.closed.done():
+            self._all[connection] = route.idle
         return await connection.exchange(head, body or b"", silence_s)
 
     async def close(self) -> None:

@@ -122,6 +122,8 @@ class Connection(asyncio.Protocol):
             TimeoutError: Nothing came for too long.
             aiohttp.ClientError: The connection broke, or what came is no HTTP.
         """
+        if self._transport.is_closing():
+            raise aiohttp.ServerDisconnectedError
         waiting: asyncio.Future[Reply] = self._loop.create_future()
         self._head = waiting
         self.heard = self._whole = self._surplus = self._forgetting = False
