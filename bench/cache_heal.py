@@ -11,6 +11,7 @@ core, this program the other one. As a reference, the same machine writes 64 MB 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -27,7 +28,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))  # the daemon as tests start it
 
-from support.daemon import Daemon, rpc  # noqa: E402  # found by the line above
+_support = importlib.import_module("support.daemon")
+Daemon, rpc = _support.Daemon, _support.rpc
 
 WEIGHTS = os.environ.get("BEAST_TEST_WEIGHTS") or str(Path("~/.cache/beastmode-tests").expanduser())
 SETTINGS = f"""
