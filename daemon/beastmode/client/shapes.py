@@ -75,6 +75,8 @@ class ChatOptions(TypedDict, total=False):
         user: A caller of your own, kept apart in the cache.
         tags: Labels for cost reports and budgets.
         cache: `default`, `off` (ask the model, store nothing), `only` (never ask it), `refresh` (ask it and store).
+        origin: `test` for what tries models out: it counts in no rate and in no health.
+        max_cost_usd: Most that it may cost; where it may cost more, or nobody knows, it is refused.
     """
 
     session_id: str | None
@@ -86,3 +88,5 @@ class ChatOptions(TypedDict, total=False):
     user: str | None
     tags: list[str] | None
     cache: Literal["default", "off", "only", "refresh"] | None
+    origin: Literal["person", "test"] | None
+    max_cost_usd: float | None

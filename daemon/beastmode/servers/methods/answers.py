@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,8 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         user: Who asks, where it is not the user of the socket; a scope that no answer crosses.
         tags: Labels for cost reports.
         cache: `default`, `off` (neither read nor write), `only` (never call a model), `refresh` (call, and store anew).
+        origin: `test` for what tries models out: it counts in no rate and in no health, and its costs are shown apart.
+        max_cost_usd: Most that it may cost; it is refused where it may cost more, or nobody knows. Absent: no bound.
     """
 
     message: str | None = None
@@ -61,6 +63,8 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     user: str | None = None
     tags: list[str] = []
     cache: CacheMode = "default"
+    origin: Literal["person", "test"] = "person"
+    max_cost_usd: Annotated[float, Meta(ge=0)] | None = None
 
 
 @method("chat")
@@ -115,6 +119,8 @@ def _request(services: Services, caller: Caller, params: ChatParams, messages: l
         user=params.user or caller.user,
         stream=params.stream,
         cache=params.cache,
+        origin=params.origin,
+        max_cost_usd=params.max_cost_usd,
         tags=params.tags,
         session_id=params.session_id,
         client=caller.client,
