@@ -35,7 +35,6 @@ from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
-from beastmode.metrics.health import Health, Issue
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
@@ -51,6 +50,7 @@ from beastmode.servers.services import Services
 from beastmode.servers.static_files import StaticFiles
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
+from beastmode.watching import Watching
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
@@ -126,6 +126,7 @@ class House:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
+            await self.watching.start(stack)
             log.info("daemon ready", extra={"fields": {"socket": str(self.paths.rpc_socket), "version": __version__}})
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
@@ -261,6 +262,7 @@ class House:
 
     def _make_services(self) -> Services:
         stats = Stats(self.ledger, self.clock)
+        self.watching = self._make_watching()
         self._services = Services(
             version=__version__,
             paths=self.paths,
@@ -281,7 +283,7 @@ class House:
             discover=lambda: discover(self.http),
             ledger=self.ledger,
             stats=stats,
-            health=self._make_health(stats),
+            health=self.watching.health,
             sessions=self.sessions,
             token=self.token,
         )
@@ -300,35 +302,21 @@ class House:
         )
         return Inside(access, live, files)
 
-    def _make_health(self, stats: Stats) -> Health:
-        health = Health(stats)
-        health.add("ledger", lambda: self.ledger.problem, "free disk space, or move what is named aside")
-        if isinstance(self.lookup.disk, DiskTier):
-            disk = self.lookup.disk
-            health.add("cache on disk", lambda: disk.problem, "answers are stored anew; what is named may be deleted")
-        if self.shared is not None:
-            health.add("cache l3", self._shared_problem)
+    def _make_watching(self) -> Watching:
         semantic = self.semantic
-        health.add(
-            "semantic index",
-            lambda: semantic.problem if semantic is not None else self._exact_only,
-            "it heals by itself; exact hits go on meanwhile",
+        return Watching(
+            paths=self.paths,
+            clock=self.clock,
+            settings=lambda: self.loaded.settings,
+            ledger=self.ledger,
+            lookup=self.lookup,
+            registry=self.registry,
+            vault=self.vault,
+            breakers=self.breakers,
+            plugins=self.plugins,
+            semantic=lambda: semantic.problem if semantic is not None else self._exact_only,
+            http=lambda: self._services.http.problem if self._services.http is not None else None,
         )
-        health.add("models", lambda: self.registry.problem, "register them again: beast models add")
-        health.add("keys", lambda: self.vault.problem, "enter them again: beast models add ID --key-stdin")
-        health.add("plugins", self._plugin_problems, "beast plugins")
-        health.add("http", lambda: self._services.http.problem if self._services.http is not None else None)
-        return health
-
-    def _shared_problem(self) -> Issue | None:
-        shared = self.shared
-        if shared is None or shared.problem is None:
-            return None
-        return Issue("cache l3", "degraded", shared.problem, shared.tip)
-
-    def _plugin_problems(self) -> str | None:
-        failed = [f"{one.name}: {one.error}" for one in self.plugins.infos if one.state == "failed"]
-        return "; ".join(failed) or None
 
     async def _reload(self) -> Loaded:
         """Reads the settings anew and hands them to the parts that can change while they run."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from beastmode.metrics.stats import Stats
+from beastmode.core.clock import Clock
+from beastmode.core.settings import HealthSettings
+from beastmode.metrics.health_rules import Recent, Status, judge
+from beastmode.metrics.health_window import Recently, Window
+from beastmode.metrics.ledger import Ledger
+
+COUNT_LIMIT_S = 2.0
+REFRESH_LIMIT_S = 0.5
 
 PartState = Literal["ok", "degraded", "failed"]
-Status = Literal["healthy", "degraded", "unhealthy"]
 
 
 class Issue(msgspec.Struct, frozen=True):
@@ -29,115 +36,155 @@ class Issue(msgspec.Struct, frozen=True):
     tip: str = ""
 
 
-class HealthRules(msgspec.Struct, frozen=True):
-    """When requests went well enough.
-
-    Attributes:
-        window_s: How far back requests count.
-        min_requests: Below it nothing is concluded.
-        healthy_rate: Success rate above which all is well.
-        degraded_rate: Success rate below which it is unhealthy.
-        healthy_latency_s: Median wait below which all is well.
-        degraded_latency_s: Median wait above which it is unhealthy.
-    """
-
-    window_s: float = 300.0
-    min_requests: int = 5
-    healthy_rate: float = 0.9
-    degraded_rate: float = 0.8
-    healthy_latency_s: float = 5.0
-    degraded_latency_s: float = 10.0
-
-
 Check = Callable[[], Issue | str | Iterable[Issue] | None]
+Refresh = Callable[[], Awaitable[object]]
+
+
+class _Part(msgspec.Struct, frozen=True):
+    check: Check
+    tip: str
+    refresh: Refresh | None
 
 
 class Health:
     """Asks every part how it is.
 
     Args:
-        stats: How requests went.
-        rules: Thresholds; None: the defaults.
+        ledger: How requests went.
+        clock: Time.
+        rules: Gives the thresholds in force.
+        models: Gives every registered model, with a sentence where something about it is amiss.
     """
 
-    def __init__(self, stats: Stats, rules: HealthRules | None = None) -> None:
-        self._stats = stats
-        self._rules = rules or HealthRules()
-        self._parts: dict[str, tuple[Check, str]] = {}
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        rules: Callable[[], HealthSettings] = HealthSettings,
+        models: Callable[[], Mapping[str, str | None]] = dict,
+    ) -> None:
+        self._recently = Recently(ledger, clock)
+        self._rules = rules
+        self._models = models
+        self._parts: dict[str, _Part] = {}
+        self.figures: dict[str, Callable[[], Any]] = {}
 
-    def add(self, part: str, check: Check, tip: str = "") -> None:
+    def add(self, part: str, check: Check, tip: str = "", refresh: Refresh | None = None) -> None:
         """Names a part to be asked.
 
         Args:
             part: Its name.
             check: Called on the event loop; gives None where all is well, a sentence (then it is degraded), or issues.
             tip: For a check that gives a sentence.
+            refresh: Looks anew before `check` is called, where that takes a moment; it is waited for half a second.
         """
-        self._parts[part] = (check, tip)
+        self._parts[part] = _Part(check, tip, refresh)
 
     def issues(self) -> list[Issue]:
         """Asks the parts; one whose check fails is degraded itself."""
-        found: list[Issue] = []
-        for part, (check, tip) in self._parts.items():
-            try:
-                said = check()
-            except Exception as error:
-                said = f"It can not be asked: {type(error).__name__}: {error}."
-            if isinstance(said, str):
-                found.append(Issue(part, "degraded", said, tip))
-            elif isinstance(said, Issue):
-                found.append(said)
-            elif said is not None:
-                found.extend(said)
-        return [issue for issue in found if issue.state != "ok"]
+        return [issue for part in self._parts for issue in self._ask(part) if issue.state != "ok"]
 
-    async def check(self) -> dict[str, Any]:
+    def _ask(self, name: str) -> list[Issue]:
+        part = self._parts[name]
+        try:
+            said = part.check()
+        except Exception as error:
+            said = f"It can not be asked: {type(error).__name__}: {error}."
+        if said is None:
+            return []
+        if isinstance(said, str):
+            return [Issue(name, "degraded", said, part.tip or f"see the log for {name}: state/logs/beast.log")]
+        return [said] if isinstance(said, Issue) else list(said)
+
+    async def check(self, found: Iterable[Issue] = ()) -> dict[str, Any]:
         """Sums it up.
 
+        Args:
+            found: What somebody else has just found, such as a probe.
+
         Returns:
-            `{status, why, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s}}`.
+            `{status, why, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s},
+            models: {id: {status, why, tip, success, failure, latency_s}}, parts: {name: state}}` and further figures.
         """
-        try:
-            recent = await self._stats.recent(self._rules.window_s)
-            status, why = judge(recent, self._rules)
-        except Exception as error:
-            recent, status, why = {}, "degraded", f"The newest requests can not be counted: {error}"
-        issues = self.issues()
-        if status != "healthy":
-            state: PartState = "degraded" if status == "degraded" else "failed"
-            issues.insert(0, Issue("requests", state, why, "beast errors shows what failed and what to do about it"))
-        if any(issue.state == "failed" for issue in issues):
-            status = "unhealthy"
-        elif issues:
-            status = "degraded"
+        rules = self._rules()
+        window, trouble = await self._look(rules)
+        verdict = judge(window.every, rules)
+        status, why = verdict.status, verdict.why
+        states: dict[str, PartState] = dict.fromkeys(self._parts, "ok")
+        issues = []
+        for name in self._parts:
+            said = [issue for issue in self._ask(name) if issue.state != "ok"]
+            if said:
+                states[name] = "failed" if any(issue.state == "failed" for issue in said) else "degraded"
+            issues += said
+        issues += [issue for issue in found if issue.state != "ok"]
+        if trouble is not None:
+            status, why = "degraded", trouble.cause
+            issues.insert(0, trouble)
+        elif status != "healthy":
+            issues.insert(0, Issue("requests", _state(status), _blame(why, window, rules), verdict.tip))
         return {
-            "status": status,
+            "status": _worst(issues),
             "why": why,
             "issues": [msgspec.structs.asdict(issue) for issue in issues],
-            "requests": {"window_s": self._rules.window_s, **recent},
+            "requests": {
+                "window_s": rules.window_s,
+                "min_requests": rules.min_requests,
+                **msgspec.structs.asdict(window.every),
+            },
+            "models": self._each_model(window, rules),
+            "parts": states,
+            **{name: tell() for name, tell in self.figures.items()},
         }
 
+    async def _look(self, rules: HealthSettings) -> tuple[Window, Issue | None]:
+        """Counts the newest requests, while parts that need a moment look anew."""
+        counting = asyncio.ensure_future(asyncio.wait_for(self._recently.look(rules.window_s), COUNT_LIMIT_S))
+        await asyncio.gather(
+            *(
+                asyncio.wait_for(part.refresh(), REFRESH_LIMIT_S)
+                for part in self._parts.values()
+                if part.refresh is not None
+            ),
+            return_exceptions=True,
+        )
+        try:
+            return await counting, None
+        except Exception as error:
+            said = str(error) or f"it did not answer within {COUNT_LIMIT_S:g} s"
+            cause = f"The newest requests can not be counted: {said}"
+            tip = "look at the disk (df -h) and at the log: state/logs/beast.log"
+            return Window(Recent(), {}), Issue("requests", "degraded", cause, tip)
 
-def judge(recent: dict[str, Any], rules: HealthRules) -> tuple[Status, str]:
-    """Applies the rules to the newest requests.
+    def _each_model(self, window: Window, rules: HealthSettings) -> dict[str, Any]:
+        amiss = self._models()
+        found = {}
+        for model in [*amiss, *(one for one in window.models if one not in amiss)]:
+            recent = window.models.get(model, Recent())
+            verdict = judge(recent, rules)
+            note = amiss.get(model)
+            found[model] = {
+                "status": verdict.status,
+                "why": f"{verdict.why} {note}" if note else verdict.why,
+                "tip": verdict.tip,
+                **msgspec.structs.asdict(recent),
+            }
+        return found
 
-    Args:
-        recent: As `Stats.recent` gives it.
-        rules: Thresholds.
 
-    Returns:
-        The status, and why in one sentence.
-    """
-    success, failure, latency_s = recent["success"], recent["failure"], recent["latency_s"]
-    total = success + failure
-    span = f"the last {rules.window_s / 60:g} minutes"
-    if total < rules.min_requests:
-        return "healthy", f"Only {total} requests in {span}: too few to tell."
-    rate, wait_s = success / total, latency_s or 0.0
-    why = f"{success} of {total} requests in {span} succeeded"
-    why += "." if latency_s is None else f", with a median wait of {latency_s:.3g} s."
-    if failure > success or rate < rules.degraded_rate or wait_s > rules.degraded_latency_s:
-        return "unhealthy", why
-    if rate <= rules.healthy_rate or wait_s >= rules.healthy_latency_s:
-        return "degraded", why
-    return "healthy", why
+def _state(status: Status) -> PartState:
+    return "failed" if status == "unhealthy" else "degraded"
+
+
+def _worst(issues: list[Issue]) -> Status:
+    if any(issue.state == "failed" for issue in issues):
+        return "unhealthy"
+    return "degraded" if issues else "healthy"
+
+
+def _blame(why: str, window: Window, rules: HealthSettings) -> str:
+    """Adds which model it is, where several were asked and one stands out."""
+    bad = [model for model, recent in window.models.items() if judge(recent, rules).status != "healthy"]
+    if len(window.models) < 2 or not bad:
+        return why
+    return f"{why} It is {', '.join(sorted(bad)[:3])}{' and others' if len(bad) > 3 else ''}."
