@@ -10,7 +10,7 @@ from beastmode.cache.key import Key
 from beastmode.cache.lookup import Found
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
-from beastmode.core.errors import BeastError, BudgetError
+from beastmode.core.errors import BeastError
 from beastmode.core.rows import Row, RowCache
 from beastmode.core.types import (
     Answer,
@@ -23,6 +23,7 @@ from beastmode.core.types import (
     Request,
     Route,
 )
+from beastmode.costs.prices import Prices
 from beastmode.routing.fallback import Served
 from beastmode.routing.selector import Ranked
 
@@ -50,6 +51,7 @@ class Ticket:
         answer: As it is told, where a stored answer is about to be replayed.
         overhead_ms: The part of its time that was ours, once its upstream call has ended.
         flight: The upstream call that it waits for, its own or another's.
+        free: That call costs nothing, whatever comes of it.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class Ticket:
         "first_delta_s",
         "flight",
         "follows",
+        "free",
         "gone",
         "key",
         "leads",
@@ -90,6 +93,7 @@ class Ticket:
         self.answer: Answer | None = None
         self.overhead_ms: float | None = None
         self.flight: Flight[Settled] | None = None
+        self.free = False
 
 
 class Settled(msgspec.Struct, kw_only=True):
@@ -122,27 +126,6 @@ def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | N
     return noting
 
 
-def require_within(most_usd: float, bound_usd: float | None, deployment: Deployment) -> None:
-    """Refuses a call that may cost more than its caller allows.
-
-    Args:
-        most_usd: What the caller allows.
-        bound_usd: The most that the call can cost; None: nobody knows.
-        deployment: What would be called.
-
-    Raises:
-        BudgetError: It may cost more, or nobody knows.
-    """
-    if bound_usd is not None and bound_usd <= most_usd:
-        return
-    may = "has no known price or bound" if bound_usd is None else f"may cost up to ${bound_usd:.6f}"
-    raise BudgetError(
-        f"{deployment.model} {may}; the request allows ${most_usd:.6f}.",
-        tips=["allow more (x-beast-max-cost-usd), set a lower max_tokens, or ask a cheaper model"],
-        model=deployment.model,
-    )
-
-
 def route_of(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:
     """Why the request went where it went.
 
@@ -154,6 +137,31 @@ def route_of(request: Request, ranked: Ranked, served: Served[Completion]) -> Ro
     fell_back = served.fell_back or request.model not in ("auto", served.deployment.model)
     reason = f"{ranked.reason} It failed; {served.deployment.id} answered." if served.fell_back else ranked.reason
     return Route(reason=reason, candidates=ranked.candidates, attempts=served.attempts, fell_back=fell_back)
+
+
+def settle(
+    prices: Prices, request: Request, ranked: Ranked, served: Served[Completion], call_s: float, upstream_s: float
+) -> Settled:
+    """Prices a call that brought an answer.
+
+    Args:
+        prices: What usage costs.
+        request: What was asked.
+        ranked: The order in which deployments could be called.
+        served: Who answered.
+        call_s: How long that call took.
+        upstream_s: How long all calls took.
+    """
+    brought, asked = served.result, request.params.get("service_tier")
+    charge = prices.charge(served.deployment, brought.usage, brought.billing, asked=asked, seconds=call_s)
+    return Settled(
+        completion=brought,
+        deployment=served.deployment,
+        route=route_of(request, ranked, served),
+        cost_usd=charge.cost_usd,
+        upstream_s=upstream_s,
+        price_source=charge.words,
+    )
 
 
 def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> Entry:
@@ -353,7 +361,7 @@ def failure_row(ticket: Ticket, error: BeastError, outcome: Outcome, now_s: floa
     row.error_kind = ticket.gone or error.kind
     row.error_tip = " ".join([error.message, *error.tips[:1]])
     row.attempts = ticket.attempts
-    if not ticket.attempts or error.kind in UNCHARGED_KINDS:
+    if not ticket.attempts or ticket.free or error.kind in UNCHARGED_KINDS:
         row.cost_usd = 0.0
     if ticket.deployment is not None:
         row.deployment, row.provider = ticket.deployment.id, ticket.deployment.provider

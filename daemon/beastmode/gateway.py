@@ -16,8 +16,7 @@ from beastmode.accounts import (
     hit_answer,
     hit_row,
     missed,
-    require_within,
-    route_of,
+    settle,
     stored_entry,
     timed,
     told,
@@ -49,6 +48,7 @@ from beastmode.core.types import (
     Outcome,
     Request,
 )
+from beastmode.costs.bounds import require_within
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
 from beastmode.routing.fallback import run
@@ -294,20 +294,22 @@ class Gateway:
         ranked = rank(
             request, request.model, self._registry, self._breakers, self._vault, self._providers, self.settings
         )
-        upstream_s = 0.0
+        upstream_s = call_s = 0.0
 
         async def attempt(deployment: Deployment, number: int) -> Completion:
-            nonlocal upstream_s
+            nonlocal upstream_s, call_s
             if request.max_cost_usd is not None:
                 require_within(request.max_cost_usd, self._prices.upper_bound(request, deployment), deployment)
             ticket.attempts, ticket.deployment = number, deployment
+            ticket.free = self._prices.is_free(deployment)
             flight.deployment = deployment
             self._reserve(ticket, deployment)
             began_s = self._clock.mono_s()
             try:
                 return await self._provider_call(request, deployment, flight)
             finally:
-                upstream_s += self._clock.mono_s() - began_s
+                call_s = self._clock.mono_s() - began_s
+                upstream_s += call_s
 
         served = await run(
             ranked,
@@ -318,14 +320,7 @@ class Gateway:
             breakers=self._breakers,
             slots=self._slots,
         )
-        return Settled(
-            completion=served.result,
-            deployment=served.deployment,
-            route=route_of(request, ranked, served),
-            cost_usd=self._prices.cost(served.deployment, served.result.usage),
-            upstream_s=upstream_s,
-            price_source=self._prices.source(served.deployment),
-        )
+        return settle(self._prices, request, ranked, served, call_s, upstream_s)
 
     def _reserve(self, ticket: Ticket, deployment: Deployment) -> None:
         """Journals the call before it is sent, so that a killed daemon still accounts for it."""

@@ -96,11 +96,13 @@ def test_caching_never_makes_a_call_dearer_than_without_where_reads_are_cheaper(
 
 
 class TestWhosePrice:
-    def test_a_deployments_own_price_wins_over_the_users_and_the_tables(self) -> None:
-        prices = Prices(StillClock(), {"openai:gpt-4o": Price(prompt=2.0, completion=2.0)})
+    def test_the_price_that_was_set_wins_over_that_of_the_registration_and_that_over_the_table(self) -> None:
         own = deployment("openai:gpt-4o", price=Price(prompt=1.0, completion=1.0))
-        assert prices.cost(own, Usage(1_000_000, 1_000_000)) == 2.0
-        assert prices.cost(deployment("openai:gpt-4o"), Usage(1_000_000, 1_000_000)) == 4.0
+        usage = Usage(1_000_000, 1_000_000)
+        assert Prices(StillClock()).cost(own, usage) == 2.0
+        prices = Prices(StillClock(), {"openai:gpt-4o": Price(prompt=2.0, completion=2.0)})
+        assert prices.cost(own, usage) == 4.0
+        assert prices.cost(deployment("openai:gpt-4o"), usage) == 4.0
         assert prices.source(own) == "user"
 
     def test_a_price_that_says_nothing_is_no_price(self, prices: Prices) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +15,18 @@ import pytest
 from beastmode.core.types import Price, Usage
 from beastmode.costs import build_prices
 from beastmode.costs.prices import cost_usd
-from beastmode.costs.tariffs import SHIPPED, ProviderTariffs, Tariff, Tariffs
+from beastmode.costs.tariffs import SHIPPED, ProviderTariffs, Tariff, Tariffs, in_force
+
+MODES: dict[str, list[dict[str, str]]] = {
+    "batch": [{"processing": "batch"}],
+    "flex": [{"service_tier": "flex"}],
+    "priority": [{"service_tier": "priority"}],
+    "fast": [{"service_tier": "fast"}, {"speed": "fast"}],
+}
+
+
+def at_now(several: list[Tariff], now: datetime) -> Tariff:
+    return in_force(several, now.timestamp(), lambda one: one)
 
 
 def at(text: str) -> datetime:
@@ -43,11 +55,15 @@ class TestShipped:
                 known += 1
                 theirs = provider.find_model(name, all_providers=providers)
                 assert theirs is not None, (provider.id, name)
-                for prompt in (1_000, 200_000, 1_200_000):
+                contexts = [(tariff, None), *((at_now(one, now), MODES[mode]) for mode, one in tariff.modes.items())]
+                for (valid, context), prompt in itertools.product(contexts, (1_000, 200_000, 1_200_000)):
+                    answer = 0 if len(valid.usd) < 2 or valid.usd[1] is None else 100
                     usage = {"input_tokens": prompt, "cache_read_tokens": 300, "cache_write_tokens": 200}
-                    want = theirs.get_prices(now).calc_price(genai.Usage(output_tokens=100, **usage))["total_price"]
-                    got = cost_usd(Price(*tariff.rates(prompt)), Usage(prompt, 100, 300, 200))
-                    assert got == pytest.approx(float(want), abs=1e-8), (provider.id, name)
+                    counted = genai.Usage(output_tokens=answer, cache_write_1h_tokens=50, **usage)
+                    prices = [theirs.get_prices(now, one) for one in context or [None]]
+                    want = {float(one.calc_price(counted)["total_price"]) for one in prices}
+                    got = cost_usd(Price(*valid.rates(prompt)), Usage(prompt, answer, 300, 200), written_1h_tokens=50)
+                    assert any(got == pytest.approx(one, abs=1e-8) for one in want), (provider.id, name, context)
         assert known > 2_000
 
     def test_the_script_makes_the_shipped_file(self, tmp_path: Path) -> None:

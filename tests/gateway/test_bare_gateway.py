@@ -215,7 +215,7 @@ class TestMiss:
                 provider="custom",
                 usage=DONE.usage,
                 cost_usd=4.0,
-                price_source="user",
+                price_source="user: prompt 1000000, completion 2000000",
                 saved_usd=0.0,
                 latency_ms=house.row.latency_ms,
                 overhead_ms=house.row.overhead_ms,

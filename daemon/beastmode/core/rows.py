@@ -33,7 +33,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
         error_tip: Its message and first tip, without prompt or key.
         usage: Tokens; None is unknown.
         cost_usd: What it cost; None is unknown.
-        price_source: Where its price is from: `user`, `free`, or the table with its date; None: nothing was priced.
+        price_source: Its price in words, as `costs.arithmetic.in_words` writes them: where it is from (`user`, `free`,
+            or the table with its date), and the rates; None: nothing was priced.
         saved_usd: What a hit saved; None is unknown.
         latency_ms: Whole duration.
         ttft_ms: Time to the first text, where it was streamed.

@@ -5,14 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from copy import copy
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RATES = ("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok")
-CHARGED_ALWAYS = ("requests_kcount", "output_reasoning_mtok", "output_citation_mtok", "input_text_messages_kcount")
+from beastmode.costs.tariffs import SCHEMA
+
+RATES = (
+    *("input_mtok", "output_mtok", "cache_read_mtok", "cache_write_mtok"),
+    *("cache_write_1h_mtok", "output_reasoning_mtok"),
+)
+CHARGED_ALWAYS = ("requests_kcount", "output_citation_mtok", "input_text_messages_kcount")
+MODES = {"processing": ("batch",), "service_tier": ("flex", "priority", "fast"), "speed": ("fast",)}
 SIGNS = {"starts_with": "^", "ends_with": "$", "contains": "*", "equals": "=", "regex": "~"}
 
 Leaf = str | list[str]
@@ -62,7 +69,7 @@ def _rate(price: Any, prompt_tokens: int) -> float | None:
 
 
 def tariff(prices: Any, constraint: Any) -> dict[str, Any]:
-    """One tariff in the form of `beastmode.costs.tariffs.Tariff`.
+    """One tariff in the form of `beastmode.costs.tariffs.Tariff`, without its modes.
 
     Args:
         prices: A `ModelPrice`.
@@ -80,6 +87,45 @@ def tariff(prices: Any, constraint: Any) -> dict[str, Any]:
     return made
 
 
+def modes(standard: Any, variants: list[Any], today: str) -> dict[str, list[dict[str, Any]]]:
+    """The tariffs of the modes of service, by mode; of each those in force from today on.
+
+    Args:
+        standard: The `ModelPrice` whose rates hold where a variant says nothing.
+        variants: `PriceVariant`s; for each rate the first one in force counts.
+        today: `YYYY-MM-DD`.
+    """
+    made: dict[str, list[dict[str, Any]]] = {}
+    for mode in dict.fromkeys(mode for variant in variants if (mode := _mode(variant.when))):
+        mine = [one for one in variants if _mode(one.when) == mode]
+        days = {"", *(day for one in mine if (day := _since(one)) > today)}
+        for day in sorted(days):
+            valid = [one for one in mine if _since(one) <= (day or today)]
+            rated = _overridden(standard, valid)
+            if rated is not None:
+                made.setdefault(mode, []).append(tariff(rated, None) | ({"since": day} if day else {}))
+    return made
+
+
+def _mode(when: dict[str, str]) -> str:
+    """The mode of service that a variant is for; empty: none that a request here can have."""
+    ((key, value),) = when.items() if len(when) == 1 else (("", ""),)
+    return value if value in MODES.get(key, ()) else ""
+
+
+def _since(variant: Any) -> str:
+    start_date: date | None = getattr(variant.constraint, "start_date", None)
+    return "" if start_date is None else start_date.isoformat()
+
+
+def _overridden(standard: Any, variants: list[Any]) -> Any:
+    """The prices of the first variants over the standard; None where they say nothing of tokens."""
+    found = copy(standard)
+    said = {name: price for one in reversed(variants) for name, price in vars(one.prices).items() if price is not None}
+    vars(found).update(said)
+    return found if any(name in said for name in RATES) else None
+
+
 def _utc(at: time) -> str:
     if at.tzinfo is not None:
         at = datetime.combine(date(2000, 1, 1), at).astimezone(UTC).time()
@@ -87,7 +133,9 @@ def _utc(at: time) -> str:
 
 
 def tariffs(model: Any, today: str) -> list[dict[str, Any]]:
-    """The tariffs of a model from today on; none where it is not charged by tokens in and out alone.
+    """The tariffs of a model from today on; none where it is charged for more than tokens.
+
+    A model of vectors has no price of an answer; one that speaks or hears has none for that, so its cost is unknown.
 
     Args:
         model: A `ModelInfo`.
@@ -97,9 +145,12 @@ def tariffs(model: Any, today: str) -> list[dict[str, Any]]:
     pairs = [(one.prices, one.constraint) for one in listed] if listed else [(model.prices, None)]
     if any(getattr(prices, name) is not None for prices, _ in pairs for name in CHARGED_ALWAYS):
         return []
-    if any(getattr(prices, name) is None for prices, _ in pairs for name in RATES[:2]):
+    if any(prices.input_mtok is None for prices, _ in pairs):
         return []
-    made = [tariff(prices, constraint) for prices, constraint in pairs]
+    made = []
+    for prices, constraint in pairs:
+        served = modes(prices, model.price_variants or [], today)
+        made.append(tariff(prices, constraint) | ({"modes": served} if served else {}))
     past = [place for place, one in enumerate(made) if "hours" not in one and one.get("since", "") <= today]
     return made[past[-1] :] if past else made
 
@@ -139,6 +190,7 @@ def table(today: str) -> dict[str, Any]:
     made = {one.id: provider(one, today) for one in sorted(providers, key=lambda one: one.id)}
     made = {name: one for name, one in made.items() if any(one["tariffs"]) or one.get("others")}
     return {
+        "schema": SCHEMA,
         "source": f"genai-prices {version('genai-prices')}",
         "date": today,
         "urls": {one.id: one.api_pattern for one in providers if one.id in made},

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+SCHEMA = 1
 URLS_REMEMBERED = 1024
 _COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+T = TypeVar("T")
 SHIPPED = Path(__file__).with_name("prices.json")
 
 Rates = tuple[float | None, ...]
-"""USD per million tokens: prompt, completion, read from the prompt cache, written to it; what is missing is None."""
+"""USD per million tokens, in the order of the fields of `Price`: prompt, completion, read from the prompt cache,
+written to it, written to it for an hour, reasoning; what is missing is None."""
 
 
 class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,12 +30,14 @@ class Tariff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         over: Rates that hold for all tokens of a request whose prompt has more than so many tokens, ascending.
         since: First day (UTC) on which it is in force, `YYYY-MM-DD`; empty: always.
         hours: From and until when each day (UTC) it is in force, `HH:MM:SS`; may run over midnight; None: always.
+        modes: Tariffs that hold instead where a request is served as batch, flex, priority or fast.
     """
 
     usd: Rates
     over: list[tuple[int, Rates]] = []
     since: str = ""
     hours: tuple[str, str] | None = None
+    modes: dict[str, list[Tariff]] = {}
 
     def in_force(self, at: datetime) -> bool:
         """Whether it holds at this time.
@@ -85,11 +92,22 @@ class ProviderTariffs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return None if place is None else self.tariffs[place]
 
 
-class _Table(msgspec.Struct, frozen=True):
+class Table(msgspec.Struct, frozen=True):
+    """A file of prices; what a provider takes is decoded when it is asked for.
+
+    Attributes:
+        source: Where the prices are from.
+        date: The day on which the file was made, `YYYY-MM-DD`.
+        urls: Patterns of providers' base URLs, by provider.
+        providers: `ProviderTariffs` by provider, as JSON.
+        schema: Of the file.
+    """
+
     source: str
     date: str
     urls: dict[str, str]
     providers: dict[str, msgspec.Raw]
+    schema: int = SCHEMA
 
 
 class Tariffs:
@@ -105,8 +123,8 @@ class Tariffs:
         self._at: dict[str, str | None] = {}  # a URL is matched against some forty patterns, and asked for at each call
 
     @cached_property
-    def _table(self) -> _Table:
-        return msgspec.json.decode(self._path.read_bytes(), type=_Table)
+    def _table(self) -> Table:
+        return msgspec.json.decode(self._path.read_bytes(), type=Table)
 
     @property
     def source(self) -> str:
@@ -139,14 +157,29 @@ class Tariffs:
             name: The model's name there.
             at_s: Wall clock of the request.
         """
+        found = self.find_all(provider, name)
+        return in_force(found, at_s, lambda tariff: tariff) if found else None
+
+    def find_all(self, provider: str, name: str) -> list[Tariff]:
+        """The tariffs of a model, of which the last one in force counts; empty where the table does not know it.
+
+        Args:
+            provider: The provider's name in the table.
+            name: The model's name there.
+        """
         name = name.lower()
         found = self._find(provider, name)
         if found is None:
             found = self._find(provider, _COMPACT_DATE.sub(r"-\1-\2-\3", name))
-        if not found:
-            return None
-        at = datetime.fromtimestamp(at_s, UTC)
-        return next((tariff for tariff in reversed(found) if tariff.in_force(at)), found[0])
+        return found or []
+
+    def names(self) -> Iterator[tuple[str, str, list[Tariff]]]:
+        """Everything in the table: provider, name or pattern of names (`gpt-4o*`), tariffs."""
+        for provider in self._table.providers:
+            known = self._provider(provider)
+            if known is not None:
+                named = [*known.exact.items(), *((_readable(rule), place) for rule, place in known.rules)]
+                yield from ((provider, name, known.tariffs[place]) for name, place in named if known.tariffs[place])
 
     def _find(self, provider: str, name: str) -> list[Tariff] | None:
         known = self._provider(provider)
@@ -164,6 +197,28 @@ class Tariffs:
                 return None
             self._providers[name] = msgspec.json.decode(raw, type=ProviderTariffs)
         return self._providers[name]
+
+
+def in_force(offered: Sequence[T], at_s: float, tariff_of: Callable[[T], Tariff]) -> T:
+    """The last of what is offered whose tariff is in force, else the first.
+
+    Args:
+        offered: At least one.
+        at_s: Wall clock.
+        tariff_of: The tariff of one.
+    """
+    if len(offered) == 1:
+        return offered[0]
+    at = datetime.fromtimestamp(at_s, UTC)
+    return next((one for one in reversed(offered) if tariff_of(one).in_force(at)), offered[0])
+
+
+def _readable(rule: str | list[str]) -> str:
+    """A pattern of `ProviderTariffs.rules` as people write it."""
+    if isinstance(rule, list):
+        return " and ".join(map(_readable, rule))
+    sign, text = rule[0], rule[1:]
+    return {"^": f"{text}*", "$": f"*{text}", "*": f"*{text}*", "~": f"/{text}/"}.get(sign, text)
 
 
 def _holds(rule: str | list[str], name: str) -> bool:

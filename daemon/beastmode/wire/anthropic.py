@@ -11,7 +11,7 @@ import msgspec
 
 from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import MalformedReplyError
-from beastmode.core.types import Completion, Request, Usage
+from beastmode.core.types import Billing, Completion, Request, Usage
 from beastmode.wire.anthropic_blocks import Assembly, Block, Delta, completion_of
 from beastmode.wire.anthropic_request import body_of
 from beastmode.wire.faults import ErrorInReplyError
@@ -66,6 +66,9 @@ class _Usage(msgspec.Struct):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: Any = None
+    service_tier: Any = None
+    speed: Any = None
 
 
 class _Message(msgspec.Struct):
@@ -146,7 +149,7 @@ def decode(raw: bytes) -> Completion:
     completion = completion_of(message.content)
     completion.finish_reason = _finish(message.stop_reason)
     completion.stop_sequence = message.stop_sequence
-    completion.usage = _usage(message.usage)
+    completion.usage, completion.billing = _usage(message.usage), _billing(message.usage)
     completion.model = message.model or ""
     completion.whole = completion.whole and message.container is None
     return completion
@@ -230,7 +233,7 @@ class MessageStream:
         completion = completion_of(*self._blocks.finish())
         completion.finish_reason = _finish(self._stop_reason)
         completion.stop_sequence = self._stop_sequence
-        completion.usage = _usage(self._usage)
+        completion.usage, completion.billing = _usage(self._usage), _billing(self._usage)
         completion.model = self._model
         completion.whole = completion.whole and self._blocks.whole and self._container is None
         return completion
@@ -257,6 +260,7 @@ class MessageStream:
                 self._model = event.message.model or ""
                 self._container = event.message.container
                 self._count(event.message.usage)
+                self._usage.output_tokens = None  # what is there so early is no count of the answer
             case "message_delta":
                 self._count(event.usage)
                 self._end(event.delta)
@@ -305,3 +309,14 @@ def _usage(found: _Usage | None) -> Usage:
         cached_tokens=read,
         cache_write_tokens=written,
     )
+
+
+def _billing(found: _Usage | None) -> Billing | None:
+    """What the price depends on beside the tokens: writes for an hour, and a tier or speed that costs more or less."""
+    if found is None:
+        return None
+    made = found.cache_creation if isinstance(found.cache_creation, dict) else {}
+    hour = made.get("ephemeral_1h_input_tokens")
+    tier = found.speed if found.speed == "fast" else found.service_tier
+    billing = Billing(tier if isinstance(tier, str) else "", hour if isinstance(hour, int) and hour > 0 else None)
+    return billing if billing.service_tier or billing.cache_write_1h_tokens else None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from beastmode.core.errors import MalformedReplyError
-from beastmode.core.types import Completion, Usage
+from beastmode.core.types import Billing, Completion, Usage
 from beastmode.wire.faults import ErrorInReplyError
 
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class Counts(msgspec.Struct):
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    total_tokens: int | None = None
     prompt_tokens_details: Details | None = None
     completion_tokens_details: Details | None = None
     prompt_cache_hit_tokens: int | None = None
@@ -101,6 +102,7 @@ class ChatReply(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw()
     model: str | None = None
     error: msgspec.Raw = msgspec.Raw()
+    service_tier: Any = None
 
 
 class _ModelName(msgspec.Struct):
@@ -135,6 +137,7 @@ def decode(raw: bytes) -> Completion:
     completion = answers[0]
     completion.choices = answers[1:]
     completion.usage = usage(reply.usage)
+    completion.billing = billing(reply.service_tier)
     completion.model = reply.model or ""
     return completion
 
@@ -185,11 +188,29 @@ def usage(raw: msgspec.Raw) -> Usage:
     cached = prompt.cached_tokens if prompt.cached_tokens is not None else found.prompt_cache_hit_tokens
     return Usage(
         prompt_tokens=_count(found.prompt_tokens),
-        completion_tokens=_count(found.completion_tokens),
+        completion_tokens=_with_reasoning(found, _count(completion.reasoning_tokens)),
         cached_tokens=_count(cached),
         cache_write_tokens=_count(prompt.cache_write_tokens),
         reasoning_tokens=_count(completion.reasoning_tokens),
     )
+
+
+def _with_reasoning(found: Counts, reasoning: int | None) -> int | None:
+    """All tokens of the answer: some servers count the reasoning beside them, as their total tells."""
+    answer = _count(found.completion_tokens)
+    if answer is None or not reasoning or found.prompt_tokens is None:
+        return answer
+    beside = found.total_tokens == found.prompt_tokens + answer + reasoning
+    return answer + reasoning if beside else answer
+
+
+def billing(service_tier: Any) -> Billing | None:
+    """What the price depends on beside the tokens.
+
+    Args:
+        service_tier: As the reply has it.
+    """
+    return Billing(service_tier) if isinstance(service_tier, str) and service_tier else None
 
 
 def finish(reason: str | None) -> str | None:

@@ -15,6 +15,7 @@ from beastmode.core.types import Completion
 from beastmode.wire.openai_chat_reply import (
     Choice,
     Said,
+    billing,
     decoded,
     error_in_reply,
     finish,
@@ -45,6 +46,7 @@ class ChatStream:
         self._events = EventRelay(self._take, on_delta, relay)
         self._answers: dict[int, _Answer] = {}
         self._usage = msgspec.Raw()
+        self._service_tier: Any = None
         self._model = ""
         self._done = False
 
@@ -77,6 +79,7 @@ class ChatStream:
         completion = answers[0].completion()
         completion.choices = [answer.completion() for answer in answers[1:]]
         completion.usage = usage(self._usage)
+        completion.billing = billing(self._service_tier)
         completion.model = self._model
         return completion
 
@@ -100,6 +103,8 @@ class ChatStream:
             self._usage = chunk.usage.copy()
         if chunk.model:
             self._model = chunk.model
+        if chunk.service_tier is not None:
+            self._service_tier = chunk.service_tier
         if not chunk.choices:
             return "usage" if has_usage else "more"
         for choice in chunk.choices:

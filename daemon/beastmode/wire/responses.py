@@ -11,7 +11,7 @@ import msgspec
 
 from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import MalformedReplyError
-from beastmode.core.types import Completion, Usage
+from beastmode.core.types import Billing, Completion, Usage
 from beastmode.wire.faults import ErrorInReplyError
 from beastmode.wire.openai_chat import error_in_reply
 from beastmode.wire.relay import EventRelay, Took
@@ -65,6 +65,7 @@ class _Response(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw()
     incomplete_details: _Incomplete | None = None
     error: Any = None
+    service_tier: Any = None
 
 
 class _Event(msgspec.Struct):
@@ -198,6 +199,8 @@ def _completion(items: Items, response: _Response, model: str) -> Completion:
     if reason or response.status == "incomplete":
         completion.finish_reason = _INCOMPLETE.get(reason or "", reason or "length")
     completion.usage = _tokens(response.usage)
+    if isinstance(response.service_tier, str) and response.service_tier:
+        completion.billing = Billing(response.service_tier)
     completion.model = model
     return completion
 
