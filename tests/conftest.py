@@ -61,7 +61,9 @@ def _left_out(reporter: pytest.TerminalReporter) -> dict[str, list[str]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says which tests were left out, and why."""
     left_out = _left_out(terminalreporter)
-    for marker, name in terminalreporter.config.stash[deselected_key]:
+    for marker, name in {
+        (marker, name.partition("[")[0]) for marker, name in terminalreporter.config.stash[deselected_key]
+    }:
         left_out.setdefault(APART[marker], []).append(name)
     if not left_out:
         return

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from support.door import Door
 from support.scripts import PLAIN
+from support.waiting import until
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -89,6 +90,31 @@ def test_an_image_goes_to_the_model_as_it_is(door: Door, client: anthropic.Anthr
     content: Any = [{"type": "image", "source": source}, {"type": "text", "text": "What is this?"}]
     client.messages.create(model=model, max_tokens=100, messages=[{"role": "user", "content": content}])
     assert PIXEL in json.dumps(door.calls(model)[0].body["messages"])
+
+
+def test_a_stream_that_is_closed_stops_the_provider(door: Door, client: anthropic.Anthropic, kind: str) -> None:
+    model = door.model(kind, "slow")
+    with client.messages.stream(model=model, max_tokens=100, messages=BERN) as stream:
+        assert next(stream.text_stream)
+    until(lambda: door.calls(model)[0].ended == "left")
+    until(lambda: bool(door.rows(model)))
+    assert [row["outcome"] for row in door.rows(model)] == ["cancelled"]
+
+
+def test_a_stream_that_breaks_off_is_an_error_and_nothing_is_stored(
+    door: Door, client: anthropic.Anthropic, kind: str
+) -> None:
+    model = door.model(kind, "cut")
+    for _ in range(2):
+        texts = []
+        with (
+            pytest.raises(anthropic.APIStatusError) as caught,
+            client.messages.stream(model=model, max_tokens=100, messages=BERN) as stream,
+        ):
+            texts.extend(stream.text_stream)
+        assert PLAIN.startswith("".join(texts))
+        assert shape_of(caught.value) in ("api_error", "overloaded_error")
+    assert [row["outcome"] for row in door.rows(model)] == ["failure", "failure"]
 
 
 # -- tools --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from support.door import Door
-from support.scripts import PLAIN
+from support.scripts import CONTINUED, PLAIN
+from support.waiting import until
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 PARAMETERS = {
@@ -98,6 +99,28 @@ def test_an_image_goes_to_the_model_as_it_is(door: Door, client: openai.OpenAI, 
     client.chat.completions.create(model=model, messages=[{"role": "user", "content": content}])
     sent = json.dumps(door.calls(model)[0].body["messages"])
     assert PIXEL.partition(",")[2] in sent
+
+
+def test_a_stream_that_is_closed_stops_the_provider(door: Door, client: openai.OpenAI, kind: str) -> None:
+    model = door.model(kind, "slow")
+    with client.chat.completions.create(model=model, messages=BERN, stream=True) as stream:
+        assert next(iter(stream)).choices
+    until(lambda: door.calls(model)[0].ended == "left")
+    until(lambda: bool(door.rows(model)))
+    assert [row["outcome"] for row in door.rows(model)] == ["cancelled"]
+
+
+def test_a_stream_that_breaks_off_is_an_error_and_nothing_is_stored(
+    door: Door, client: openai.OpenAI, kind: str
+) -> None:
+    model = door.model(kind, "cut")
+    for _ in range(2):
+        chunks: list[Any] = []
+        with pytest.raises(openai.APIError):
+            chunks.extend(client.chat.completions.create(model=model, messages=BERN, stream=True))
+        assert PLAIN.startswith("".join(chunk.choices[0].delta.content or "" for chunk in chunks))
+    assert [row["outcome"] for row in door.rows(model)] == ["failure", "failure"]
+    assert len(door.calls(model)) >= 2
 
 
 # -- tools --------------------------------------------------------------------------------------------------------
@@ -219,7 +242,27 @@ def test_earlier_responses_are_not_kept_and_that_is_said(door: Door, client: ope
     assert "input" in caught.value.message
 
 
+def test_a_response_that_breaks_off_is_an_error(door: Door, client: openai.OpenAI, kind: str) -> None:
+    model = door.model(kind, "cut")
+    events: list[Any] = []
+    try:
+        events.extend(client.responses.create(model=model, input="What is Bern?", stream=True))
+    except openai.APIError:
+        pass
+    else:
+        assert events[-1].type in ("response.failed", "error")
+    assert [row["outcome"] for row in door.rows(model)] == ["failure"]
+
+
 # -- the rest -----------------------------------------------------------------------------------------------------
+
+
+def test_a_gap_in_a_text_is_filled(door: Door, client: openai.OpenAI, kind: str) -> None:
+    model = door.model(kind, "plain")
+    answer = client.completions.create(model=model, prompt="def add(a, b):\n", suffix="\n\nadd(1, 2)\n", max_tokens=50)
+    assert answer.choices[0].text == (CONTINUED if kind == "chat" else PLAIN)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("form", [None, "base64", "float"])

@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from support.provider_replies import ERROR_TYPES, Chat, Messages, Talk
-from support.scripts import Asked, Fail, Say, next_step
+from support.scripts import CONTINUED, Asked, Fail, Say, next_step
 
 Reader = Callable[[dict[str, Any]], Asked]
 DIMENSIONS = 4
@@ -155,6 +155,7 @@ class ScriptedProvider:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/messages", self._messages)
         app.router.add_post("/v1/messages/count_tokens", self._count)
+        app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
@@ -206,7 +207,10 @@ class ScriptedProvider:
             return web.json_response(talk.whole(), headers=headers)
         stream = web.StreamResponse(headers={"content-type": "text/event-stream", **headers})
         await stream.prepare(request)
-        for event in talk.events():
+        events = talk.events()
+        for event in events:
+            if step.cut and call.sent > len(events) // 2 and request.transport is not None:
+                request.transport.abort()
             await stream.write(event)
             call.sent += 1
             await asyncio.sleep(step.pause_s)
@@ -217,6 +221,14 @@ class ScriptedProvider:
         call = await self._note(request)
         call.end("whole")
         return web.json_response({"input_tokens": 4242})
+
+    async def _complete(self, request: web.Request) -> web.Response:
+        call = await self._note(request)
+        call.end("whole")
+        choice = {"index": 0, "text": CONTINUED, "finish_reason": "stop", "logprobs": None}
+        reply = {"id": "cmpl-1", "object": "text_completion", "created": 1700000000, "model": call.body["model"]}
+        usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+        return web.json_response(reply | {"choices": [choice], "usage": usage})
 
     async def _embed(self, request: web.Request) -> web.Response:
         call = await self._note(request)

@@ -12,6 +12,7 @@ from typing import Any
 
 PLAIN = "Bern is the capital of Switzerland, and the Aare flows around it."
 DONE = "Done: the file is changed."
+CONTINUED = "    return a + b"
 WORDS_OF_SLOW = 2000
 TASK = re.compile(r"In the file (\S+) change the word (\w+) to (\w+)")
 
@@ -21,6 +22,7 @@ edit        `In the file PATH change the word A to B`: does it with the tools of
 weather     calls the first tool for Bern; after its result says it
 parallel    calls the first tool for Bern and for Genève; after both results says them
 slow        a word every 20 ms, for a long time
+cut         a stream whose connection breaks in the middle
 e500 e429 e400 ...   that status; 429 with retry-after
 flaky-N     503 for the first N calls, then as plain
 busy-N      429 for the first N calls, then as plain
@@ -58,11 +60,13 @@ class Say:
         text: What it says.
         calls: Tools with their arguments.
         pause_s: Between two words of a stream.
+        cut: The connection breaks in the middle.
     """
 
     text: str = ""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pause_s: float = 0.0
+    cut: bool = False
 
 
 @dataclass
@@ -83,7 +87,7 @@ def next_step(asked: Asked) -> Say | Fail:
         return Fail(int(name[1:]))
     if name in ("flaky", "busy") and asked.calls_before < int(number):
         return Fail(503 if name == "flaky" else 429)
-    return {"edit": edit, "weather": weather, "parallel": weather, "slow": slow}.get(name, plain)(asked)
+    return {"edit": edit, "weather": weather, "parallel": weather, "slow": slow, "cut": cut}.get(name, plain)(asked)
 
 
 def plain(asked: Asked) -> Say:
@@ -98,6 +102,11 @@ def plain(asked: Asked) -> Say:
 def slow(asked: Asked) -> Say:
     """Speaks for longer than anyone listens."""
     return Say(" ".join(f"word{i}" for i in range(WORDS_OF_SLOW)), pause_s=0.02)
+
+
+def cut(asked: Asked) -> Say:
+    """Is interrupted."""
+    return Say(PLAIN, cut=True)
 
 
 def weather(asked: Asked) -> Say:
