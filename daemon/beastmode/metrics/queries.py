@@ -22,7 +22,7 @@ READERS = 2
 
 T = TypeVar("T")
 
-_ROW = """json_object(
+ROW = """json_object(
     'request_id', r.request_id,
     'at', strftime('%Y-%m-%dT%H:%M:%fZ', r.at_us / 1e6, 'unixepoch'),
     'origin', k.origin,
@@ -58,7 +58,7 @@ _ROW = """json_object(
     'tags', json(k.tags),
     'route', (SELECT text FROM word WHERE id = r.route))"""
 
-ONE = f"SELECT {_ROW} FROM request r JOIN kind k ON k.id = r.kind WHERE r.request_id = :request_id"  # noqa: S608  # constants
+ONE = f"SELECT {ROW} FROM request r JOIN kind k ON k.id = r.kind WHERE r.request_id = :request_id"  # noqa: S608  # constants
 
 # The newest of each kind first (CROSS JOIN keeps that order of loops): quick for a model that is
 # asked all day and for one that was asked once last month.
@@ -110,7 +110,7 @@ def listing(wanted: Mapping[str, object]) -> str:
         wanted: Values by the names of `_CONDITIONS` and `_ROW_CONDITIONS`; None: any.
     """
     rows = _joined(_ROW_CONDITIONS, wanted)
-    return _LIST.format(row=_ROW, kinds=conditions(wanted), rows=rows)
+    return _LIST.format(row=ROW, kinds=conditions(wanted), rows=rows)
 
 
 def grouped_errors(wanted: Mapping[str, object]) -> str:

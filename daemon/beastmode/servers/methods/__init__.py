@@ -1,6 +1,18 @@
 """Every method of the daemon, for every door; one file a group."""
 
-from beastmode.servers.methods import answers, daemon, dashboard, insight, models, sessions, stored, stored_control
+from beastmode.servers.methods import (
+    answers,
+    comparing,
+    daemon,
+    dashboard,
+    health,
+    insight,
+    models,
+    reports,
+    sessions,
+    stored,
+    stored_control,
+)
 from beastmode.servers.methods.table import METHODS, Method, Nothing, method
 
 __all__ = [
@@ -8,11 +20,14 @@ __all__ = [
     "Method",
     "Nothing",
     "answers",
+    "comparing",
     "daemon",
     "dashboard",
+    "health",
     "insight",
     "method",
     "models",
+    "reports",
     "sessions",
     "stored",
     "stored_control",
