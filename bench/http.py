@@ -45,6 +45,7 @@ PACED_PER_S = 500
 """Of all connections together, in `paced`: misses at a pace that leaves everyone time, since at full speed a time is
 nothing but the number of connections divided by the rate."""
 LONG_CONNECTIONS = 64
+LONG_CACHE = str(8 << 20)
 WARM_UP_S = 3.0
 UNCACHED_HITS = ("direct", "pass-through")  # they have no cache: what the same question costs without one
 GOALS_AT = "16"
@@ -155,8 +156,9 @@ def run(only: list[str], connections: list[int], seconds: float, rounds: int) ->
 def run_long(streams: int) -> dict[str, Any]:
     """The daemon's memory over many streams, all different, which come as fast as they can.
 
-    The cache in memory fills up to its bound (`cache.l1.max_bytes`) with some thirty thousand of them.
+    The cache in memory is small here, so that it is full after a few thousand of them and what grows is something else.
     """
+    os.environ["BEAST_CACHE__L1__MAX_BYTES"] = LONG_CACHE
     with scratch() as folder:
         load = Load(folder)
         with provider(load.provider, CHUNKS, 0) as port, ALL["beast"](port, folder) as one:
