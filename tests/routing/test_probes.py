@@ -291,3 +291,38 @@ async def test_ports_that_are_closed_silent_or_speak_something_else_are_passed_o
 
 def test_the_usual_servers_are_looked_for() -> None:
     assert {11434, 1234, 8000, 8080, 1337, 5000, 5001} == set(USUAL_PORTS)
+
+
+class TestLimits:
+    """A test of an endpoint is over in time, and costs no token where a list is enough."""
+
+    async def test_a_test_as_a_whole_has_a_limit(self) -> None:
+        class Slow(ToldProvider):
+            async def models(self, deployment: Deployment, key: str | None, timeout_s: float) -> list[str]:
+                await asyncio.sleep(60)
+                return []
+
+        found = await probe(A, None, Slow(), 1.0, clock=StillClock(), limit_s=0.05)
+        assert (found.ok, steps(found), found.kind) == (False, "-reachable", "timeout")
+        assert "within 0.05 s" in found.steps[0].detail
+        assert found.tips
+
+    async def test_what_was_found_before_the_limit_is_kept(self) -> None:
+        class Slow(ToldProvider):
+            async def call(self, call: object, on_delta: object) -> Completion:
+                await asyncio.sleep(60)
+                return Completion(text="")
+
+        found = await probe(A, None, Slow(), 1.0, clock=StillClock(), limit_s=0.05)
+        assert steps(found) == "+reachable -reply"
+
+    async def test_a_quick_test_is_content_with_a_list(self, provider: ToldProvider) -> None:
+        provider.on_list = lambda key: ["a"]
+        found = await probe(FAR, "sk-1", provider, 1.0, clock=StillClock(), thorough=False)
+        assert found.ok
+        assert (len(provider.lists), provider.calls) == (1, [])
+
+    async def test_a_quick_test_asks_for_a_token_where_there_is_no_list(self, provider: ToldProvider) -> None:
+        found = await probe(FAR, "sk-1", provider, 1.0, clock=StillClock(), thorough=False)
+        assert found.ok
+        assert [call.request.params for call in provider.calls] == [{"max_tokens": 1}]

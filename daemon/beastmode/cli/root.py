@@ -17,9 +17,11 @@ _COMMANDS = {
     "stop": "life_commands:stop",
     "restart": "life_commands:restart",
     "status": "life_commands:status",
+    "health": "health:health",
     "ask": "ask:ask",
     "chat": "chat:chat",
     "models": "models:models",
+    "prices": "prices:prices",
     "dashboard": "dashboard:dashboard",
     "requests": "requests:requests",
     "errors": "requests:errors",
@@ -40,8 +42,8 @@ Exit codes:
   0  ok                       5  upstream failed (network, provider)
   1  failure                  6  over budget
   2  wrong usage or input     7  timeout
-  3  daemon not running       8  degraded   (beast status)
-  4  key or access refused    9  unhealthy  (beast status)
+  3  daemon not running       8  degraded   (beast health, beast status)
+  4  key or access refused    9  unhealthy  (beast health, beast status)
   130  interrupted            141  the reader of standard output went away
 
 \b

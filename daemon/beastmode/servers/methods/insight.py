@@ -1,4 +1,4 @@
-"""`requests.*`, `errors.recent`, `metrics.get`, `cost.report`, `health.get`: what happened, what it cost and why."""
+"""`requests.*`, `errors.recent`, `metrics.get`, `cost.report`: what happened, what it cost and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from beastmode.core.clock import parse_rfc3339, rfc3339
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
 from beastmode.metrics.figures import By, Filters
-from beastmode.servers.methods.table import Nothing, method
+from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 
 Window = Literal["1h", "24h", "7d", "30d"]
@@ -176,12 +176,6 @@ async def cost_report(services: Services, caller: Caller, params: CostParams) ->
         span = _span(params, services.clock.wall_s())
         found = await stats.breakdown(params.by, *span, params.origin, filters)
     return {"by": params.by, **found}
-
-
-@method("health.get")
-async def health_get(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
-    """Says whether the daemon is healthy, and if not, every cause with a tip."""
-    return await services.health.check()
 
 
 def _filters(params: MetricsParams | CostParams) -> Filters:
