@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -14,8 +13,9 @@ import click
 
 from beastmode.cli import figures
 from beastmode.cli.command import Command, pass_screen
+from beastmode.cli.outfile import replacing
 from beastmode.cli.screen import Screen
-from beastmode.core.errors import AccessError, BadInputError
+from beastmode.core.errors import BadInputError
 
 if TYPE_CHECKING:
     from beastmode.client import Client
@@ -75,7 +75,7 @@ def export_entries(screen: Screen, file: str) -> None:
                 screen.write(text)
             return
         target = Path(file)
-        with _replacing(target) as out:
+        with replacing(target, f"beast cache export - > {file}") as out:
             answers = 0
             for number, text in _pages(screen, client):
                 answers += number
@@ -108,29 +108,6 @@ def _pages(screen: Screen, client: Client) -> Iterator[tuple[int, str]]:
 
 def _line(entry: Mapping[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-@contextlib.contextmanager
-def _replacing(file: Path) -> Iterator[IO[bytes]]:
-    """A new private file that takes the place of the old one at the end; on any failure the old one stays."""
-    if file.exists() and not file.is_file():
-        raise BadInputError(f"{file} is no regular file.", tips=[f"beast cache export - > {file}"])
-    fresh = file.with_name(f".{file.name}.{os.getpid()}.new")
-    try:
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as out:
-            yield out
-            out.flush()
-            os.fsync(handle)
-        fresh.replace(file)
-    except OSError as error:
-        raise AccessError(
-            f"{file} can not be written: {error.strerror}.",
-            tips=[f"look at free space and permissions: df -h {file.parent}; ls -ld {file.parent}"],
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
 
 
 class LeftOut(NamedTuple):

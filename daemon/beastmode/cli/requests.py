@@ -17,7 +17,7 @@ _ORIGINS = ("person", "warming", "shadow", "judge", "probe", "test", "all")
 _HEAD = ("TIME", "REQUEST", "MODEL", "OUTCOME", "CACHE", "LATENCY", "TOKENS", "COST", "SAVED")
 
 
-@click.group(cls=Group, default="list")
+@click.group(cls=Group, default="list", lazy={"export": "beastmode.cli.export:export_rows"})
 def requests() -> None:
     """Show the ledger: one row for every request.
 
