@@ -30,6 +30,7 @@ from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import (
+    BadInputError,
     BeastError,
     BudgetError,
     CancelledError,
@@ -338,7 +339,10 @@ class Gateway:
             timeout_s=self.settings.upstream.timeout_s,
         )
         try:
-            return await provider.call(call, flight.delta if request.stream else None)
+            completion = await provider.call(call, flight.delta if request.stream else None)
+            if request.kind == "embedding" and completion.reply is None:
+                raise BadInputError(f"{deployment.model} gives no embeddings.", tips=["ask a model that does"])
+            return completion
         except (BeastError, asyncio.CancelledError):
             raise
         except Exception as error:

@@ -12,6 +12,7 @@ import msgspec
 
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
+from beastmode.metrics.kinds import SLICES
 from beastmode.metrics.rollups import ALL, FOREVER_S, ROW_SUMS, ROW_TEXTS, SESSION_LEVEL_S, SUMS, TEXTS, State
 from beastmode.metrics.spans import LEVELS_S, US, Cover, Level, cover
 
@@ -56,12 +57,12 @@ _SPAN = """
 _EVERY = """{span},
     part AS (
         SELECT r.kind, {of_rollup} AS bucket, {sums}
-        FROM piece p CROSS JOIN {rollup} AND r.start >= p.low AND r.start < p.high GROUP BY 1, 2
+        FROM piece p CROSS JOIN {rollup} AND r.start >= p.low AND r.start < p.high {chosen} GROUP BY 1, 2
         UNION ALL
-        SELECT r.kind, {of_row} AS bucket, {row_sums}
+        SELECT {kind}, {of_row} AS bucket, {row_sums}
         FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high GROUP BY 1, 2
         UNION ALL
-        SELECT r.kind, {of_row} AS bucket, {row_sums}
+        SELECT {kind}, {of_row} AS bucket, {row_sums}
         FROM request r WHERE r.id > :watermark AND r.at_us >= :inner_low AND r.at_us < :inner_high GROUP BY 1, 2),
     every AS MATERIALIZED (
         SELECT k.origin, k.outcome, k.cache, k.tier, coalesce(k.model_served, k.model) AS model, k.provider,
@@ -130,8 +131,12 @@ _SERIES = f"""{_PAID}
             'hit_rate', 1.0 * {_HITS} / nullif({_ASKED}, 0)) AS one
         FROM paid GROUP BY bucket)"""
 
+CALLERS_OWN = "('bad_input', 'bad_request', 'conflict', 'context_too_long', 'not_in_cache', 'unknown_model')"
+"""Kinds of errors that say something of the caller, and nothing of the health of models and daemon."""
+
+_FAILED = _count(f"outcome = 'failure' AND coalesce(error_kind, '') NOT IN {CALLERS_OWN}")
 _RECENT = f"""{_PAID}
-    SELECT json_object('success', {_count("outcome = 'success'")}, 'failure', {_count("outcome = 'failure'")})
+    SELECT json_object('success', {_count("outcome = 'success'")}, 'failure', {_FAILED})
     FROM seen"""
 
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -234,6 +239,8 @@ class Question:
         self.rows_are_kept = from_us >= state.pruned_us
         wanted = {name: value for name, value in msgspec.structs.asdict(filters).items() if value is not None}
         self.kinds = " AND ".join(_FILTERS[name] for name in wanted) or "TRUE"
+        self.filtered = bool(wanted)
+        self.in_summary = wanted.keys() <= {"model"}
         self.everyone = not wanted and origin == "person"
         self.values = {"origin": origin, "all_costs": all_costs, "watermark": state.watermark, **wanted}
 
@@ -249,12 +256,16 @@ class Question:
 
 
 SESSION_LEVELS = [Level(SESSION_LEVEL_S, 0, FOREVER_S)]
+_SUMMARY = "summary r ON r.level = p.size"
 _ROLLUP = "rollup r ON r.level = p.size"
 _SESSIONS = "session_rollup r ON p.size"
 
 
-def _every(question: Question, of_rollup: str = "0", of_row: str = "0", rollup: str = _ROLLUP) -> str:
-    texts = {"span": _SPAN, "sums": SUMS, "row_sums": ROW_SUMS, "kinds": question.kinds}
+def _every(question: Question, of_rollup: str = "0", of_row: str = "0", rollup: str | None = None) -> str:
+    rollup = rollup or (_SUMMARY if question.in_summary else _ROLLUP)
+    kind = "(SELECT coalesce(main, id) FROM kind WHERE id = r.kind)" if rollup is _SUMMARY else "r.kind"
+    chosen = f"AND r.kind IN (SELECT k.id FROM kind k WHERE {question.kinds})" if question.filtered else ""
+    texts = {"span": _SPAN, "sums": SUMS, "row_sums": ROW_SUMS, "kinds": question.kinds, "kind": kind, "chosen": chosen}
     return _EVERY.format(**texts, of_rollup=of_rollup, of_row=of_row, rollup=rollup)
 
 
@@ -332,15 +343,17 @@ def breakdown(connection: sqlite3.Connection, question: Question, by: By) -> dic
         source = "(SELECT * FROM paid WHERE bucket IS NOT NULL)"
     elif by in ("day", "month"):
         every = _every(question, *_steps(LEVELS_S[-1]))
-    else:
+    elif by in ("model", "provider"):
         every = _every(question)
+    else:
+        every = _every(question, rollup=_ROLLUP)
     if by == "tag":
         source = "paid LEFT JOIN json_each(paid.tags) AS tag"
     order = "key" if by in ("day", "month") else "cost DESC, n DESC, key"
     query = every + _BREAKDOWN.format(key=_KEYS[by], source=source, order=order)
     found: dict[str, Any] = msgspec.json.decode(_one(connection, query, question.bound(cover)))
     if by == "session":
-        found["total"] = breakdown(connection, question, "client")["total"]
+        found["total"] = breakdown(connection, question, "model")["total"]
     return found
 
 
@@ -356,7 +369,7 @@ def times(connection: sqlite3.Connection, question: Question, *, stepped: bool =
         Histograms as `rollups.TIMES` names them, by the step's begin.
     """
     of_rollup, of_row = _steps(question.step_s) if stepped else ("0", "0")
-    chosen = f"IN (SELECT k.id FROM kind k WHERE k.outcome = 'success' AND k.origin = :origin AND {question.kinds})"
+    chosen = f"IN (SELECT k.id FROM kind k WHERE k.key GLOB '{SLICES}' AND k.origin = :origin AND {question.kinds})"
     who = f"r.kind = {ALL}" if question.everyone else f"r.kind {chosen}"
     stored = _TIMES.format(span=_SPAN, texts=TEXTS, of_rollup=of_rollup, who=who)
     fresh = _ROW_TIMES.format(span=_SPAN, texts=ROW_TEXTS, of_row=of_row, kinds=question.kinds)

@@ -10,7 +10,7 @@ import msgspec
 
 from beastmode.core.clock import Clock
 from beastmode.metrics import histogram
-from beastmode.metrics.figures import Question
+from beastmode.metrics.figures import CALLERS_OWN, Question
 from beastmode.metrics.health_rules import Recent
 from beastmode.metrics.histogram import Bins
 from beastmode.metrics.ledger import Ledger
@@ -44,7 +44,8 @@ _COUNTS = f"""{_SPAN},
         SELECT {_MODEL} AS model, coalesce(sum(n) FILTER (WHERE k.outcome = 'success'), 0) AS success,
             coalesce(sum(n) FILTER (WHERE k.outcome = 'failure'), 0) AS failure
         FROM part CROSS JOIN kind k ON k.id = part.kind
-        WHERE k.origin = 'person' AND k.outcome IN ('success', 'failure') GROUP BY 1)"""
+        WHERE k.origin = 'person' AND k.outcome IN ('success', 'failure')
+            AND coalesce(k.error_kind, '') NOT IN {CALLERS_OWN} GROUP BY 1)"""
 
 _ROWS = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (

@@ -246,7 +246,10 @@ def _nothing_fits(model_id: str, unfit: list[_Unfit]) -> BeastError:
     kinds = {one.kind for one in unfit}
     if not unfit:
         return NoHealthyModelError(
-            "No model is registered that auto could choose.", tips=_NOTHING_REGISTERED, model=model_id
+            "No model is registered that auto could choose.",
+            tips=_NOTHING_REGISTERED,
+            model=model_id,
+            details={"cause": "nothing_registered"},
         )
     if kinds == {"key"} and unfit[0].error is not None:
         return unfit[0].error

@@ -94,20 +94,19 @@ class Answering:
             self._pings.watch(stream)
         try:
             answer = await self._gateway.ask(ticket, stream.take if stream is not None else None)
+            assert ticket.completion is not None
+            if stream is not None:
+                stream.finish(ticket.completion)
+            else:
+                self._tell(exchange, dialect, ticket, answer, ticket.completion)
         except BeastError as error:
             if stream is not None and exchange.started:
                 stream.fail(error)
             else:
                 refuse(exchange, dialect, error)
-            return
         finally:
             if stream is not None:
                 self._pings.forget(stream)
-        assert ticket.completion is not None
-        if stream is not None:
-            stream.finish(ticket.completion)
-        else:
-            self._tell(exchange, dialect, ticket, answer, ticket.completion)
 
     @staticmethod
     def _tell(exchange: Exchange, dialect: Dialect, ticket: Ticket, answer: Answer, completion: Completion) -> None:

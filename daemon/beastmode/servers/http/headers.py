@@ -145,8 +145,11 @@ def status_of(error: BeastError) -> int:
     status = error.status
     if isinstance(error, ProviderError) and status is not None and 400 <= status < 600:
         return status
-    if error.details.get("cause") == "rate_limited":  # nobody can answer yet: clients wait for a 429 as it says
+    cause = error.details.get("cause")
+    if cause == "rate_limited":  # nobody can answer yet: clients wait for a 429 as it says
         return CODES["rate_limited"].http
+    if cause == "nothing_registered":  # no time will mend it
+        return CODES["unknown_model"].http
     return CODES[error.kind].http
 
 
