@@ -54,7 +54,8 @@ class Stats:
             filters: Which requests.
             before: The same figures of the period before, as `before`.
             series: Points over time, as `series: {step_s, points: [{at, success, failure, refused, cancelled, cost_usd,
-                saved_usd, hit_rate, p50_ms, p95_ms}]}`; the first and the last point are of a part of their step.
+                saved_usd, hit_rate, p50_ms, p95_ms, ttft_p50_ms, overhead_p50_ms}]}`; the first and the last point
+                are of a part of their step.
 
         Returns:
             The fields of `metrics.get` without `health`: requests (by the model that answered, else the one asked for),
@@ -181,9 +182,13 @@ def _series(connection: sqlite3.Connection, question: Question, from_us: int, be
     timed = figures.times(connection, question, stepped=True)
     points = []
     for start_s in range(from_us // US // step_s * step_s, -(-before_us // US), step_s):
-        spent = _named_ms(histogram.percentiles(_joined(timed.get(start_s), LATENCY), PERCENTS))
-        point = counted.get(start_s, _NOTHING)
-        points.append({"at": rfc3339(start_s), **point, "p50_ms": spent["p50"], "p95_ms": spent["p95"]})
+        took, first, ours = (
+            _named_ms(histogram.percentiles(_joined(timed.get(start_s), which), PERCENTS))
+            for which in (LATENCY, TTFT, OVERHEAD)
+        )
+        medians = {"p50_ms": took["p50"], "p95_ms": took["p95"]}
+        medians |= {"ttft_p50_ms": first["p50"], "overhead_p50_ms": ours["p50"]}
+        points.append({"at": rfc3339(start_s), **counted.get(start_s, _NOTHING), **medians})
     return {"step_s": step_s, "points": points}
 
 
