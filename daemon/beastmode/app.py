@@ -33,6 +33,7 @@ from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
 from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context
+from beastmode.costs.book import PriceBook
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
 from beastmode.metrics.ledger import Ledger
@@ -156,6 +157,9 @@ class House:
         await self.registry.load()
         self.vault = Vault(self.paths.state, settings.keys.store, clock=self.clock)
         await self.vault.load(one for model in self.registry.list() for one in model.deployments)
+        self.prices = Prices(self.clock)
+        self.book = PriceBook(self.paths.state, self.prices, self.clock)
+        await self.book.load()
         self.breakers = Breakers(self.clock, settings.upstream.breaker_failures, settings.upstream.cooldown_s)
         self.http = await stack.enter_async_context(make_http_session())
         self.plugins = await loading
@@ -256,13 +260,14 @@ class House:
             breakers=self.breakers,
             vault=self.vault,
             providers=self.plugins.providers,
-            prices=Prices(self.clock),
+            prices=self.prices,
             ledger=self.ledger,
         )
 
     def _make_services(self) -> Services:
         stats = Stats(self.ledger, self.clock)
         self.watching = self._make_watching()
+        self.watching.health.add("prices", lambda: self.book.problem, "set them again: beast prices set")
         self._services = Services(
             version=__version__,
             paths=self.paths,
@@ -276,6 +281,8 @@ class House:
             semantic=self.semantic,
             registry=self.registry,
             vault=self.vault,
+            prices=self.prices,
+            book=self.book,
             breakers=self.breakers,
             providers=self.plugins.providers,
             weights=self.plugins.weights,

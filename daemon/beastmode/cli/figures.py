@@ -65,6 +65,13 @@ def usd(amount: float | None) -> str:
     return f"${amount:.{places}f}".rstrip("0")
 
 
+def rate(amount: float | None) -> str:
+    """A price, with all its digits: `$2.125`."""
+    if amount is None:
+        return "unknown"
+    return "$" + f"{amount:,.{_MAX_PLACES}f}".rstrip("0").removesuffix(".")
+
+
 def price(value: Mapping[str, Any] | None) -> str:
     """A price in USD per million tokens: `$0.15 / $0.6`."""
     if not value or (value.get("prompt") is None and value.get("completion") is None):
@@ -118,3 +125,8 @@ def moment(at: float | str | None) -> str:
         except ValueError:
             return str(at)
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def day(at: str | None) -> str:
+    """The day of a date or a time in RFC 3339: `2026-11-21`; nothing where there is none."""
+    return "" if at is None else at[:10]

@@ -100,12 +100,26 @@ class Offer:
             return in_force(found, at_s, _tariff_of).at(prompt_tokens)
         return standard.at(prompt_tokens) if self._own or not mode.told else None
 
+    def in_force(self, at_s: float) -> dict[str, list[tuple[int, Price]]]:
+        """All prices of a time: by mode (empty: the standard), and by the prompt tokens above which each holds.
+
+        Args:
+            at_s: Wall clock.
+        """
+        standard = in_force(self._standard, at_s, _tariff_of)
+        found: dict[str, _Steps] = {"": standard}
+        found |= {mode: in_force(several, at_s, _tariff_of) for mode, several in standard.modes.items()}
+        return {
+            mode: [(0, steps.base.price), *((start, quote.price) for start, quote in steps.over)]
+            for mode, steps in found.items()
+        }
+
     @property
     def costs_nothing(self) -> bool:
         """All its prices are zero."""
         price = self._standard[0].base.price
         known = price.prompt is not None and price.completion is not None
-        return self._own and known and not any(msgspec.structs.astuple(price))
+        return self._own and known and not any(msgspec.structs.astuple(msgspec.structs.replace(price, batch=None)))
 
 
 def of_price(price: Price, source: str) -> Offer:
@@ -116,8 +130,7 @@ def of_price(price: Price, source: str) -> Offer:
         source: `user` or `free`.
     """
     always = Tariff(usd=())
-    whole = msgspec.structs.replace(price, batch=None)
-    standard = _Standard(always, Quote(whole, FREE if source == FREE else in_words(source, whole)))
+    standard = _Standard(always, Quote(price, FREE if source == FREE else in_words(source, price)))
     standard.modes = {}
     if price.batch is not None:
         part = scaled(price, price.batch)

@@ -168,7 +168,7 @@ class Prices:
             return known[1]
         if len(self._offers) >= OFFERS_MAX:
             self._offers.clear()
-        offer = self._find(deployment)
+        offer = self.find(deployment)
         self._offers[deployment.id] = (deployment, offer)
         return offer
 
@@ -176,7 +176,12 @@ class Prices:
         offer = self.offer(deployment)
         return None if offer is None else offer.quote(prompt_tokens, mode, self._clock.wall_s())
 
-    def _find(self, deployment: Deployment) -> Offer | None:
+    def find(self, deployment: Deployment) -> Offer | None:
+        """As `offer`, for a deployment that is not going to be asked for again.
+
+        Args:
+            deployment: A model at an endpoint.
+        """
         for price in (self.user.get(deployment.model), deployment.price):
             if price is not None and price != Price():
                 return of_price(price, "user")

@@ -115,10 +115,14 @@ class Tariffs:
 
     Args:
         path: A file made by `build_prices`.
+        table: What such a file holds, where it was read already.
     """
 
-    def __init__(self, path: Path = SHIPPED) -> None:
+    def __init__(self, path: Path = SHIPPED, table: Table | None = None) -> None:
         self._path = path
+        self._shipped = path == SHIPPED and table is None
+        if table is not None:
+            self._table = table
         self._providers: dict[str, ProviderTariffs] = {}
         self._at: dict[str, str | None] = {}  # a URL is matched against some forty patterns, and asked for at each call
 
@@ -135,6 +139,11 @@ class Tariffs:
     def date(self) -> str:
         """The day on which the table was made."""
         return self._table.date
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is the table that came with this version."""
+        return self._shipped
 
     def provider_at(self, base_url: str) -> str | None:
         """The table's name of the provider whose endpoint this is, or None.

@@ -15,6 +15,8 @@ from beastmode.core.paths import Paths
 from beastmode.core.plugin_loader import PluginInfo
 from beastmode.core.plugins import Provider, Weights
 from beastmode.core.settings import Settings
+from beastmode.costs.book import PriceBook
+from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
 from beastmode.metrics.health import Health
 from beastmode.metrics.ledger import Ledger
@@ -65,6 +67,8 @@ class Services(msgspec.Struct, kw_only=True):
         semantic: Finds them by meaning; None where no embedder is installed.
         registry: Registered models.
         vault: Keys.
+        prices: What models cost.
+        book: The user's own prices, and the price table in use.
         breakers: Breakers of the deployments.
         providers: Provider plugins by name.
         weights: Catalogues of model weights.
@@ -91,6 +95,8 @@ class Services(msgspec.Struct, kw_only=True):
     semantic: Semantic | None
     registry: Registry
     vault: Vault
+    prices: Prices
+    book: PriceBook
     breakers: Breakers
     providers: Mapping[str, Provider]
     weights: Sequence[Weights]

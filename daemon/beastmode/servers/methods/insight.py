@@ -10,6 +10,7 @@ from msgspec import Meta
 from beastmode.core.clock import parse_rfc3339, rfc3339
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
+from beastmode.costs.lines import cost_lines
 from beastmode.metrics.figures import By, Filters
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
@@ -145,8 +146,9 @@ async def requests_list(services: Services, caller: Caller, params: ListParams) 
 
 @method("requests.get")
 async def requests_get(services: Services, caller: Caller, params: RequestParams) -> dict[str, Any]:
-    """Shows one request's row."""
-    return await services.ledger.get(params.request_id)
+    """Shows one request's row, and the sum of its cost line by line."""
+    row = await services.ledger.get(params.request_id)
+    return {**row, "cost_lines": cost_lines(row)}
 
 
 @method("errors.recent")
