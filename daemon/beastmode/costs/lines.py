@@ -15,7 +15,7 @@ def cost_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How a request's cost comes about.
 
     Args:
-        row: As the ledger gives it; its `price_source` holds the price in words.
+        row: As the ledger gives it; its `price` holds the price in words.
 
     Returns:
         Lines `{text, what, amount, rate_usd, per, usd}`, of which all but `text` are null where the line is no product;
@@ -24,7 +24,7 @@ def cost_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     cost, cache = row.get("cost_usd"), row.get("cache") or {}
     if str(cache.get("result")).startswith("hit"):
         return _of_hit(row.get("saved_usd"), cache.get("tier"))
-    words = row.get("price_source")
+    words = row.get("price")
     if words is None:
         return [_says(_without_price(row, cost), cost)]
     quoted = from_words(words)
