@@ -259,6 +259,7 @@ def test_stats_show_every_tier_and_what_was_decided_by_meaning(daemon: FakeDaemo
     assert " ".join(lines[2].split()) == "L2 1,200 1.2 MB - 2 5 - - away, damaged 1"
     assert " ".join(lines[3].split()) == "L3 redis unknown unknown - 1 4 - - ready, timeouts 3"
     assert lines[5:10] == [
+        "stale       0 found too old to be served",
         "by meaning  minilm, ready",
         "decided     3 hit, 1,000 miss, 2 bypass, 1 too late, 6 waiting for a judge",
         "vetoed      opposite 4, number 1",

@@ -27,10 +27,11 @@ def stats(screen: Screen) -> None:
         reply = client.call("cache.stats")
     if screen.as_json:
         return screen.json(reply)
-    tiers = {name: tier for name, tier in reply.items() if name != "semantic"}
+    tiers = {name: tier for name, tier in reply.items() if isinstance(tier, dict) and name != "semantic"}
     rows = [_tier(name, tier) for name, tier in tiers.items()]
     screen.table(_HEAD, rows, "the cache is switched off; try: beast config get cache")
     screen.say()
+    screen.say(f"stale       {reply.get('stale', 0):,} found too old to be served")
     semantic = reply.get("semantic")
     if semantic is not None:
         _show_semantic(screen, semantic)

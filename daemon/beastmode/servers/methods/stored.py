@@ -234,8 +234,13 @@ def _entry_key(text: str) -> bytes:
 
 @method("cache.stats")
 def cache_stats(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
-    """Counts entries, bytes, hits and misses of each tier, and what the semantic step decided and why."""
+    """Counts entries, bytes, hits and misses of each tier, stale answers, and what the semantic step decided and why.
+
+    `stale` counts answers that were found and were too old to be served, by the tier that keeps them longest.
+    """
     stats = services.lookup.stats()
+    longest = stats.get("l2") or stats.get("l1")
+    stats["stale"] = longest.expired if longest is not None else 0
     if services.semantic is not None:
         stats["semantic"] = services.semantic.stats()
     return stats
