@@ -258,7 +258,7 @@ def test_stats_show_every_tier_and_what_was_decided_by_meaning(daemon: FakeDaemo
     assert " ".join(lines[1].split()) == "L1 12 34.0 kB 64.0 MB 5 7 1 0 ready"
     assert " ".join(lines[2].split()) == "L2 1,200 1.2 MB - 2 5 - - away, damaged 1"
     assert " ".join(lines[3].split()) == "L3 redis unknown unknown - 1 4 - - ready, timeouts 3"
-    assert lines[5:10] == [
+    assert lines[5:11] == [
         "stale       0 found too old to be served",
         "by meaning  minilm, ready",
         "decided     3 hit, 1,000 miss, 2 bypass, 1 too late, 6 waiting for a judge",
@@ -266,8 +266,8 @@ def test_stats_show_every_tier_and_what_was_decided_by_meaning(daemon: FakeDaemo
         "pairs       2 denied, 1 approved",
         "index       1,100 vectors, being built",
     ]
-    assert " ".join(lines[12].split()) == "abc/code 30 2 21.3% 0.02"
-    assert len(lines) == 13
+    assert " ".join(lines[13].split()) == "abc/code 30 2 21.3% 0.02"
+    assert len(lines) == 14
     assert beast("cache", "stats", "--json").json == STATS
 
 
