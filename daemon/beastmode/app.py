@@ -323,6 +323,7 @@ class House:
             plugins=self.plugins,
             semantic=lambda: semantic.problem if semantic is not None else self._exact_only,
             http=lambda: self._services.http.problem if self._services.http is not None else None,
+            session=self.http,
         )
 
     async def _reload(self) -> Loaded:

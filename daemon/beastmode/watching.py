@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+import aiohttp
+
+from beastmode.background.alerts import LOOK_S, Alerts
 from beastmode.background.loop_lag import LoopLag
+from beastmode.background.periodic import Periodic
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.lookup import Lookup
 from beastmode.cache.shared import SharedTier
@@ -36,6 +40,7 @@ class Watching:
         plugins: What was loaded.
         semantic: Says what is wrong with finding answers by meaning.
         http: Says what is wrong with the HTTP door.
+        session: A session that connects to no refused address.
 
     Attributes:
         health: What is wrong, and what to do.
@@ -56,6 +61,7 @@ class Watching:
         plugins: Plugins,
         semantic: Callable[[], str | None],
         http: Callable[[], Issue | None],
+        session: aiohttp.ClientSession,
     ) -> None:
         self._lookup = lookup
         self._registry = registry
@@ -71,6 +77,11 @@ class Watching:
         self.health.add("keys", lambda: vault.problem, "enter them again: beast models add ID --key-stdin")
         self.health.add("plugins", self._plugin_problems, "beast plugins")
         self.health.add("http", http)
+        alerts = Alerts(
+            self.health.check, lambda: settings().health.on_change, session, clock, paths.state / "health.json"
+        )
+        self.health.add("alerts", alerts.problem, "mend health.on_change in config.toml, then beast config reload")
+        self._work = [Periodic(alerts.look, LOOK_S, clock)]
         self.health.figures.update(disks=self._disks.figures, loop_lag_ms=self.loop_lag.figures)
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
@@ -81,6 +92,9 @@ class Watching:
         """
         self.loop_lag.start()
         stack.callback(self.loop_lag.close)
+        for one in self._work:
+            one.start()
+            stack.push_async_callback(one.close)
 
     def _ask_stores(self, ledger: Ledger) -> None:
         add = self.health.add
