@@ -54,6 +54,7 @@ _SPAN = """
     ragged AS MATERIALIZED (
         SELECT json_extract(value, '$[0]') AS low, json_extract(value, '$[1]') AS high FROM json_each(:ragged))"""
 
+# The plus keeps SQLite from the index of times for rows beyond the watermark: these are few, and found by id.
 _EVERY = """{span},
     part AS (
         SELECT r.kind, {of_rollup} AS bucket, {sums}
@@ -63,7 +64,7 @@ _EVERY = """{span},
         FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high GROUP BY 1, 2
         UNION ALL
         SELECT {kind}, {of_row} AS bucket, {row_sums}
-        FROM request r WHERE r.id > :watermark AND r.at_us >= :inner_low AND r.at_us < :inner_high GROUP BY 1, 2),
+        FROM request r WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high GROUP BY 1, 2),
     every AS MATERIALIZED (
         SELECT k.origin, k.outcome, k.cache, k.tier, coalesce(k.model_served, k.model) AS model, k.provider,
             k.error_kind, k.attempts, k.fell_back, k.workspace, k.client, k.user, k.tags, part.*
@@ -190,7 +191,7 @@ _ROW_TIMES = """{span},
         FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high
         UNION ALL
         SELECT r.kind, r.at_us, r.latency_us, r.ttft_us, r.overhead_us
-        FROM request r WHERE r.id > :watermark AND r.at_us >= :inner_low AND r.at_us < :inner_high)
+        FROM request r WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high)
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
         SELECT '[' || bucket || ',[' || {texts} || ']]' AS one FROM (
             SELECT {of_row} AS bucket, r.latency_us, r.ttft_us, r.overhead_us

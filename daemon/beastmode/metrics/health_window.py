@@ -34,12 +34,12 @@ _SPAN = """
 _COUNTS = f"""{_SPAN},
     part AS (
         SELECT r.kind, sum(r.n) AS n
-        FROM piece p CROSS JOIN rollup r ON r.level = p.size AND r.start >= p.low AND r.start < p.high GROUP BY 1
+        FROM piece p CROSS JOIN summary r ON r.level = p.size AND r.start >= p.low AND r.start < p.high GROUP BY 1
         UNION ALL
         SELECT r.kind, count(*) FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high GROUP BY 1
         UNION ALL
         SELECT r.kind, count(*) FROM request r
-        WHERE r.id > :watermark AND r.at_us >= :inner_low AND r.at_us < :inner_high GROUP BY 1)
+        WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high GROUP BY 1)
     SELECT json_group_array(json_array(model, success, failure)) FROM (
         SELECT {_MODEL} AS model, coalesce(sum(n) FILTER (WHERE k.outcome = 'success'), 0) AS success,
             coalesce(sum(n) FILTER (WHERE k.outcome = 'failure'), 0) AS failure
@@ -69,7 +69,7 @@ _FRESH = f"""{_SPAN},
         FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high
         UNION ALL
         SELECT r.kind, r.latency_us, r.ttft_us FROM request r
-        WHERE r.id > :watermark AND r.at_us >= :inner_low AND r.at_us < :inner_high)
+        WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high)
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
         SELECT '[' || json_quote({_MODEL}) || ',['
             || coalesce(group_concat(r.latency_us) FILTER (WHERE r.ttft_us IS NULL), '') || '],['

@@ -38,7 +38,8 @@ def add_pairs(bins: Bins, pairs: list[int]) -> None:
         bins: What is added to.
         pairs: Bin, count, bin, count and so on; a bin may come again.
     """
-    for place, count in zip(pairs[::2], pairs[1::2], strict=True):
+    numbers = iter(pairs)
+    for place, count in zip(numbers, numbers, strict=True):
         bins[place] = bins.get(place, 0) + count
 
 

@@ -15,11 +15,13 @@ import msgspec
 
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
+from beastmode.metrics.kinds import join_kinds
 from beastmode.metrics.schema import SUM_COLUMNS
 from beastmode.metrics.spans import DAY_S, LEVELS_S, MINUTE_S, US, Level
 
 CHUNK = 20_000
 GRACE_S = 120
+LONG_CHARS = 30_000
 KEPT_S = {MINUTE_S: 49 * 3_600, **dict.fromkeys(LEVELS_S[1:-1], 62 * DAY_S)}
 SESSION_LEVEL_S = 7_200
 ALL = 0
@@ -55,10 +57,14 @@ _KINDS = f"(SELECT {ALL} AS id UNION ALL SELECT id FROM kind)"
 
 # ruff: noqa: S608  # every statement is made of constants
 
+TABLES = {"rollup": "r.kind", "summary": "k.main"}
+"""Roll-ups, and the kind under which each counts a row."""
+
 _COUNT = f"""
-    INSERT INTO rollup (level, start, kind, {_NAMES})
-    SELECT :level, at_us / (:level * {US}) * :level AS start, kind, {ROW_SUMS}
-    FROM request WHERE id > :after AND id <= :upto AND at_us >= :since * {US} AND at_us < :until * {US}
+    INSERT INTO {{table}} (level, start, kind, {_NAMES})
+    SELECT :level, at_us / (:level * {US}) * :level AS start, {{kind}} AS kind, {ROW_SUMS}
+    FROM request r CROSS JOIN kind k ON k.id = r.kind
+    WHERE r.id > :after AND r.id <= :upto AND at_us >= :since * {US} AND at_us < :until * {US}
     GROUP BY 2, 3
     ON CONFLICT (level, start, kind) DO UPDATE SET {_ADDED}"""
 
@@ -70,9 +76,9 @@ _COUNT_SESSIONS = f"""
     ON CONFLICT (start, session, kind) DO UPDATE SET {_ADDED}"""
 
 _CLOSE = f"""
-    INSERT OR REPLACE INTO rollup (level, start, kind, {_NAMES})
+    INSERT OR REPLACE INTO {{table}} (level, start, kind, {_NAMES})
     SELECT :level, start / :level * :level AS bucket, kind, {SUMS}
-    FROM rollup WHERE level = :finer AND start >= :from AND start < :before GROUP BY 2, 3"""
+    FROM {{table}} WHERE level = :finer AND start >= :from AND start < :before GROUP BY 2, 3"""
 
 ROW_TEXTS = (
     "coalesce(group_concat(r.latency_us) FILTER (WHERE r.ttft_us IS NULL), '') || '],['"
@@ -83,18 +89,19 @@ ROW_TEXTS = (
 
 _VALUES = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
-        SELECT '[' || (r.at_us / {MINUTE_S * US} * {MINUTE_S}) || ',' || r.kind || ','
+        SELECT '[' || (r.at_us / (:unit * {US}) * :unit) || ',' || k.slice || ','
             || iif(k.origin = 'person', 'true', 'false') || ',[' || {ROW_TEXTS} || ']]' AS one
         FROM request r CROSS JOIN kind k ON k.id = r.kind
         WHERE r.id > :after AND r.id <= :upto AND k.outcome = 'success'
-        GROUP BY r.at_us / {MINUTE_S * US}, r.kind)"""
+        GROUP BY r.at_us / (:unit * {US}), k.slice)"""
 
-_STORED = f"""
+_LONG = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
         SELECT '[' || level || ',' || kind || ',' || start || ',[' || {_TEXT} || ']]' AS one
         FROM json_each(:keys) CROSS JOIN histogram
         ON level = json_extract(value, '$[0]') AND kind = json_extract(value, '$[1]')
-            AND start = json_extract(value, '$[2]'))"""
+            AND start = json_extract(value, '$[2]')
+        WHERE max({", ".join(f"coalesce(length({name}), 0)" for name in TIMES)}) > {LONG_CHARS})"""
 
 _FINER = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
@@ -102,12 +109,16 @@ _FINER = f"""
         FROM {_KINDS} k CROSS JOIN histogram ON level = :finer AND kind = k.id AND start >= :from AND start < :before
         GROUP BY kind, start / :level)"""
 
-_STORE = """
-    INSERT OR REPLACE INTO histogram (level, kind, start, plain, streamed, ttft, overhead)
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-        json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
-        json_extract(value, '$[6]')
-    FROM json_each(?)"""
+_FIELDS = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(3 + len(TIMES)))
+_STORE = f"""
+    INSERT OR REPLACE INTO histogram (level, kind, start, {", ".join(TIMES)}) SELECT {_FIELDS} FROM json_each(?)"""
+
+# Texts of one histogram merge by a comma between them; that is done when they grow long.
+_APPEND = f"""
+    INSERT INTO histogram (level, kind, start, {", ".join(TIMES)}) SELECT {_FIELDS} FROM json_each(?) WHERE TRUE
+    ON CONFLICT (level, kind, start) DO UPDATE SET {
+    ", ".join(f"{name} = coalesce({name} || ',' || excluded.{name}, {name}, excluded.{name})" for name in TIMES)
+}"""
 
 _FORGET = f"DELETE FROM histogram WHERE level = ? AND kind IN {_KINDS} AND start < ?"
 
@@ -162,6 +173,7 @@ def roll(connection: sqlite3.Connection, now_s: float) -> bool:
     try:
         state = state_of(connection)
         levels = state.levels or _first_levels(connection, int(now_s))
+        join_kinds(connection)
         upto = _upto(connection, state.watermark)
         if upto is not None:
             _take(connection, levels, state.watermark, upto)
@@ -200,52 +212,62 @@ def _take(connection: sqlite3.Connection, levels: list[Level], after: int, upto:
     """Adds rows to the minutes, and late ones to every level that is closed."""
     rows = {"after": after, "upto": upto}
     for level in levels:
-        connection.execute(_COUNT, {**rows, "level": level.seconds, "since": level.since, "until": level.until})
+        for table, kind in TABLES.items():
+            values = {**rows, "level": level.seconds, "since": level.since, "until": level.until}
+            connection.execute(_COUNT.format(table=table, kind=kind), values)
     connection.execute(_COUNT_SESSIONS, rows)
     _take_times(connection, levels, rows)
     connection.execute("UPDATE rolled SET watermark = ?", (upto,))
 
 
 def _take_times(connection: sqlite3.Connection, levels: list[Level], rows: dict[str, int]) -> None:
+    """Adds to the histograms how long successes took."""
+    query = "SELECT coalesce(max(at_us), 0) FROM request WHERE id > :after AND id <= :upto"
+    newest_us: int = connection.execute(query, rows).fetchone()[0]
+    unit = next(level.seconds for level in levels if newest_us >= level.since * US)
     touched: _Touched = {}
-    for minute, kind, person, *values in _decode_values(connection.execute(_VALUES, rows).fetchone()[0]):
-        fresh = _tallied(values)
+    found = connection.execute(_VALUES, {**rows, "unit": unit}).fetchone()[0]
+    for start, kind, person, *values in _decode_values(found):
+        fresh = _histograms()
+        for bins, some in zip(fresh, values, strict=True):
+            histogram.add(bins, some)
         for level in levels:
-            if not level.since <= minute < level.until:
-                continue
-            start = _floor(minute, level.seconds)
-            for who in (kind, ALL) if person else (kind,):
-                _merge(touched, (level.seconds, who, start), fresh)
+            if level.since <= start < level.until:
+                for who in (kind, ALL) if person else (kind,):
+                    _merge(touched, (level.seconds, who, _floor(start, level.seconds)), fresh)
+    connection.execute(_APPEND, (_rows_of(touched),))
     keys = msgspec.json.encode(list(touched)).decode()
-    _add_pairs(touched, connection.execute(_STORED, {"keys": keys}).fetchone()[0])
-    _store(connection, touched)
+    long = _decoded(connection.execute(_LONG, {"keys": keys}).fetchone()[0])
+    if long:
+        connection.execute(_STORE, (_rows_of(long),))
 
 
-def _tallied(values: list[list[int]]) -> tuple[Bins, Bins, Bins, Bins]:
-    fresh: tuple[Bins, Bins, Bins, Bins] = ({}, {}, {}, {})
-    for bins, some in zip(fresh, values, strict=True):
-        histogram.add(bins, some)
-    return fresh
+def _histograms() -> tuple[Bins, Bins, Bins, Bins]:
+    return {}, {}, {}, {}
 
 
 def _merge(touched: _Touched, key: _Key, fresh: tuple[Bins, Bins, Bins, Bins]) -> None:
     known = touched.get(key)
     if known is None:
-        known = touched[key] = ({}, {}, {}, {})
+        known = touched[key] = _histograms()
     for bins, more in zip(known, fresh, strict=True):
-        histogram.merge(bins, more)
+        if more:
+            histogram.merge(bins, more)
 
 
-def _add_pairs(touched: _Touched, text: str) -> None:
+def _decoded(text: str) -> _Touched:
+    """Histograms from their texts, each bin once."""
+    found: _Touched = {}
     for level, kind, start, *pairs in _decode_bins(text):
-        known = touched.setdefault((level, kind, start), ({}, {}, {}, {}))
+        known = found.setdefault((level, kind, start), _histograms())
         for bins, more in zip(known, pairs, strict=True):
             histogram.add_pairs(bins, more)
+    return found
 
 
-def _store(connection: sqlite3.Connection, touched: _Touched) -> None:
-    rows = [(*key, *[histogram.to_text(bins) or None for bins in times]) for key, times in touched.items()]
-    connection.execute(_STORE, (msgspec.json.encode(rows).decode(),))
+def _rows_of(histograms: _Touched) -> str:
+    rows = [(*key, *[histogram.to_text(bins) if bins else None for bins in some]) for key, some in histograms.items()]
+    return msgspec.json.encode(rows).decode()
 
 
 def _close(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> None:
@@ -255,10 +277,10 @@ def _close(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> N
         until = max(level.until, _floor(min(closed[-1].until, now_s - GRACE_S), level.seconds))
         if until > level.until:
             span = {"level": level.seconds, "finer": finer.seconds, "from": level.until, "before": until}
-            connection.execute(_CLOSE, span)
-            touched: _Touched = {}
-            _add_pairs(touched, connection.execute(_FINER, span).fetchone()[0])
-            _store(connection, touched)
+            for table in TABLES:
+                connection.execute(_CLOSE.format(table=table), span)
+            closed_ones = _decoded(connection.execute(_FINER, span).fetchone()[0])
+            connection.execute(_STORE, (_rows_of(closed_ones),))
         closed.append(level._replace(until=until))
     closed = _trim(connection, closed, now_s)
     if closed != levels:
@@ -270,7 +292,8 @@ def _trim(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> li
     for level, longer in pairwise(levels):
         since = _floor(min(now_s - KEPT_S[level.seconds], longer.until), longer.seconds)
         if since > level.since:
-            connection.execute("DELETE FROM rollup WHERE level = ? AND start < ?", (level.seconds, since))
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table} WHERE level = ? AND start < ?", (level.seconds, since))
             connection.execute(_FORGET, (level.seconds, since))
         kept.append(level._replace(since=max(level.since, since)))
     return [*kept, levels[-1]]

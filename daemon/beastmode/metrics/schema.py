@@ -56,11 +56,37 @@ MIGRATIONS = (
     CREATE TABLE intent (request_id TEXT PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
     """,
     """
+    ALTER TABLE kind ADD COLUMN main INTEGER;
+    ALTER TABLE kind ADD COLUMN slice INTEGER;
+    CREATE INDEX kind_new ON kind (id) WHERE main IS NULL;
     ALTER TABLE request ADD COLUMN similarity_ppm INTEGER;
     ALTER TABLE request ADD COLUMN confidence_ppm INTEGER;
     ALTER TABLE request ADD COLUMN price INTEGER;
     CREATE INDEX request_session ON request (session, at_us) WHERE session IS NOT NULL;
     CREATE TABLE rollup (
+        level INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        cost_n INTEGER NOT NULL,
+        cost_nusd INTEGER NOT NULL,
+        saved_n INTEGER NOT NULL,
+        saved_nusd INTEGER NOT NULL,
+        usage_n INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        latency_n INTEGER NOT NULL,
+        latency_us INTEGER NOT NULL,
+        ttft_n INTEGER NOT NULL,
+        ttft_us INTEGER NOT NULL,
+        overhead_n INTEGER NOT NULL,
+        overhead_us INTEGER NOT NULL,
+        PRIMARY KEY (level, start, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE summary (
         level INTEGER NOT NULL,
         start INTEGER NOT NULL,
         kind INTEGER NOT NULL,
@@ -127,6 +153,8 @@ MIGRATIONS = (
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
 
-A roll-up is what the rows of one kind that began within `level` seconds from `start` (seconds since the epoch) add up
-to. `rolled.watermark` is the last row that is in them; a row counts from the roll-ups or, beyond it, by itself.
+A row of `rollup` is what the requests of one kind that began within `level` seconds from `start` (seconds since the
+epoch) add up to. Many kinds differ only in who asked, so `summary` has the same by `kind.main` and `histogram` is by
+`kind.slice`: kinds that are made of other kinds, with what does not matter there left blank. `rolled.watermark` is the
+last row that is in them; a row counts from the roll-ups or, beyond it, by itself.
 """
