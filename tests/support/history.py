@@ -67,7 +67,9 @@ def _row(draw: random.Random, number: int, at_s: float) -> Row:
     prompt_usd, completion_usd, typical_ms = MODELS[model]
     words = f"user: prompt {prompt_usd:g}, completion {completion_usd:g}" if prompt_usd else "free"
     usage = Usage(prompt_tokens=draw.randint(80, 4000), completion_tokens=draw.randint(10, 900))
-    cost_usd = round(((usage.prompt_tokens or 0) * prompt_usd + (usage.completion_tokens or 0) * completion_usd) / 1e6, 9)
+    cost_usd = round(
+        ((usage.prompt_tokens or 0) * prompt_usd + (usage.completion_tokens or 0) * completion_usd) / 1e6, 9
+    )
     row = Row(
         request_id=f"req_{seed_of(number)}",
         at_s=at_s,

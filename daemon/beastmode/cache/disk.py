@@ -191,6 +191,14 @@ class DiskTier:
         self._touch(key, now_s)
         return entry
 
+    async def peek(self, key: bytes) -> Entry | None:
+        """Looks at an answer without using it: it is not counted and ages on.
+
+        Args:
+            key: The exact key, 16 bytes.
+        """
+        return await self._find(key)
+
     def put(self, entry: Entry) -> None:
         """Keeps an answer, in place of an older one of the same key; it is with the kernel when this returns.
 

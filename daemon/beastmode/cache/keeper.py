@@ -75,6 +75,10 @@ class Keeper:
         """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
         return self._answered.get(request_id)
 
+    def answered(self) -> list[bytes]:
+        """The exact keys of the stored answers that the last twenty thousand requests got or left, one a request."""
+        return list(self._answered.values())
+
 
 def storable(completion: Completion, kind: Kind) -> bool:
     """Says whether an answer is complete, holds something, and is no larger than what the cache takes.

@@ -29,6 +29,9 @@ class Memory(Protocol):
     def get(self, key: bytes, now_s: float) -> Entry | None:
         """The entry, unless it is absent or too old."""
 
+    def peek(self, key: bytes) -> Entry | None:
+        """The entry, without using it."""
+
     def put(self, entry: Entry, now_s: float) -> None:
         """Stores an entry."""
 
@@ -53,6 +56,9 @@ class Disk(Protocol):
 
     async def get(self, key: bytes, now_s: float) -> Entry | None:
         """The entry, unless it is absent, damaged or too old."""
+
+    async def peek(self, key: bytes) -> Entry | None:
+        """The entry, without using it."""
 
     def put(self, entry: Entry) -> None:
         """Stores an entry; it is with the kernel when this returns."""
@@ -136,6 +142,17 @@ class Lookup:
         """Finds an entry of this machine by its exact key; for the semantic step, whose index knows only these."""
         entry = self.memory.get(key, self._clock.wall_s()) if self.memory is not None else None
         return Found(entry, "L1") if entry is not None else await self._from_disk(key)
+
+    async def peek(self, key: bytes) -> Entry | None:
+        """Looks at an entry of this machine without using it: nothing is counted, and it ages on.
+
+        Args:
+            key: Its exact key.
+        """
+        entry = self.memory.peek(key) if self.memory is not None else None
+        if entry is None and self.disk is not None:
+            entry = await self.disk.peek(key)
+        return entry
 
     async def _from_disk(self, key: bytes) -> Found | None:
         if self.disk is None or not self.disk.maybe(key):

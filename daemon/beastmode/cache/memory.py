@@ -92,6 +92,15 @@ class MemoryTier:
         self._hits += 1
         return slot.entry
 
+    def peek(self, key: bytes) -> Entry | None:
+        """Looks at an answer without using it: it is not counted and ages on.
+
+        Args:
+            key: The exact key.
+        """
+        slot = self._slots.get(key)
+        return slot.entry if slot is not None else None
+
     def put(self, entry: Entry, now_s: float) -> None:
         """Keeps an answer, in place of an older one of the same key; not one that is too old or too large.
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from beastmode.metrics.figures import By
+from beastmode.metrics.queries import grouped_errors
 from beastmode.metrics.stats import WINDOWS_S
 from beastmode.servers.live import Part
 from beastmode.servers.methods.models import models_list
 from beastmode.servers.methods.stored import cache_stats
 from beastmode.servers.methods.table import Nothing
 from beastmode.servers.services import Caller, Services
-from beastmode.servers.view import View
+from beastmode.servers.view import TEXT_MAX_CHARS, View
 
 FEED_ROWS = 25
 ERROR_GROUPS = 12
 COST_ROWS = 12
 CHOICES = 200
+TOP_ENTRIES = 8
 COST_KEYS: tuple[By, ...] = ("model", "project", "user", "session")
 CHOICE_KEYS: tuple[By, ...] = ("model", "project", "client")
 _FEED_FIELDS = (
@@ -86,8 +90,22 @@ class BoardParts:
         return found
 
     async def _cache(self) -> dict[str, Any]:
-        found: dict[str, Any] = cache_stats(self._services, self._caller, Nothing())
-        return found
+        stats: dict[str, Any] = cache_stats(self._services, self._caller, Nothing())
+        return {**stats, "top": await self._most_served()}
+
+    async def _most_served(self) -> list[dict[str, Any]]:
+        """The stored answers that the newest requests got most often."""
+        services, found = self._services, []
+        keys = services.gateway.keeper.answered()
+        for key, count in await asyncio.to_thread(lambda: Counter(keys).most_common(2 * TOP_ENTRIES)):
+            entry = await services.lookup.peek(key)
+            if entry is None:
+                continue
+            hits = count - (services.gateway.keeper.entry_of(entry.request_id) == key)
+            if hits:
+                text = entry.text[:TEXT_MAX_CHARS]
+                found.append({"entry": key.hex(), "text": text, "model": entry.model, "hits": hits})
+        return found[:TOP_ENTRIES]
 
     async def _figures(self, view: View) -> dict[str, Any]:
         return await self._services.stats.snapshot(view.window, view.origin, view.filters)
@@ -104,8 +122,13 @@ class BoardParts:
         return [{name: row[name] for name in _FEED_FIELDS} for row in rows]
 
     async def _errors(self, view: View) -> list[dict[str, Any]]:
-        since_s = self._services.clock.wall_s() - WINDOWS_S[view.window]
-        return await self._services.ledger.errors(limit=ERROR_GROUPS, since_s=since_s)
+        filters = view.filters
+        wanted = {"model": filters.model, "workspace": filters.project, "client": filters.client, "user": filters.user}
+        where = {**wanted, "origin": "person", "errors_only": True}
+        since_us = int((self._services.clock.wall_s() - WINDOWS_S[view.window]) * 1e6)
+        values = {**where, "since_us": since_us, "limit": ERROR_GROUPS}
+        found: list[dict[str, Any]] = await self._services.ledger.ask(grouped_errors(where), values)
+        return found
 
     async def _costs(self, view: View) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -1,7 +1,7 @@
 // The page as a whole: what it knows, when it draws, and what its buttons do.
 
 import { h, patch } from './dom.js';
-import { count, ms, span } from './format.js';
+import { count, ms, msMark, span } from './format.js';
 import { bind, toQuery } from './view.js';
 import { call, Live } from './live.js';
 import { Chart } from './charts.js';
@@ -20,7 +20,7 @@ const requestsChart = new Chart({
     { field: 'refused', name: 'Refused', tone: 'warn' }, { field: 'cancelled', name: 'Cancelled', tone: 'dim' }],
 });
 const latencyChart = new Chart({
-  kind: 'lines', format: ms, label: 'Latency over time',
+  kind: 'lines', format: ms, mark: msMark, label: 'Latency over time',
   series: [{ field: 'p50_ms', name: 'Median', tone: 'one' }, { field: 'p95_ms', name: '95 of 100', tone: 'two' }],
 });
 document.querySelector('#requests .body').append(requestsChart.element);

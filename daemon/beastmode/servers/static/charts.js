@@ -47,10 +47,11 @@ export function ticks(high, wanted = 3) {
 
 /** A chart over time that redraws itself when its width changes. */
 export class Chart {
-  constructor({ kind, series, format, label }) {
+  constructor({ kind, series, format, mark, label }) {
     this.kind = kind;
     this.series = series;
     this.format = format;
+    this.markOf = mark || format;
     this.at = null;
     this.points = [];
     this.plot = h('div', { class: 'plot', tabindex: '0', role: 'img', 'aria-label': label });
@@ -94,7 +95,7 @@ export class Chart {
     patch(this.plot, [s('svg', { width: this.width, height: HEIGHT, 'aria-hidden': 'true' },
       marks.map((value) => s('g', { class: 'scale' },
         s('line', { x1: LEFT, x2: this.width, y1: this.y(value), y2: this.y(value) }),
-        s('text', { x: LEFT - 8, y: this.y(value) + 4, 'text-anchor': 'end' }, this.format(value)))),
+        s('text', { x: LEFT - 8, y: this.y(value) + 4, 'text-anchor': 'end' }, this.markOf(value)))),
       this.times(),
       this.kind === 'bars' ? this.bars() : this.lines(),
       this.at === null ? null : s('line', { class: 'hair', x1: this.x(this.at), x2: this.x(this.at), y1: TOP, y2: HEIGHT - BOTTOM }))]);

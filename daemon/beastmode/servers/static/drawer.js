@@ -60,7 +60,7 @@ function neighbours(found) {
 function cacheOf(row, why, rejected) {
   const hit = row.cache?.result?.startsWith('hit');
   return part('Cache', 'cache',
-    h('p', {}, cacheLabel(row.cache), ' ', why?.why || ''),
+    h('p', {}, cacheLabel(row.cache), ' ', row.cache?.result ? why?.why || '' : ''),
     facts([['Similarity', isKnown(row.similarity) ? row.similarity.toFixed(3) : null], ['Confidence', isKnown(row.confidence) ? `${row.confidence.toFixed(3)}${isKnown(why?.threshold) ? `, needed ${why.threshold.toFixed(3)}` : ''}` : null],
       [hit ? 'Answered with' : 'Stored as', why?.entry ? why.entry.text || 'a conversation' : null], ['Stored', why?.entry?.stored_at ? ago(why.entry.stored_at) : null], ['Given by', hit && why?.entry ? why.entry.model : null]]),
     why?.neighbours?.length ? h('h4', {}, 'Stored questions near it') : null, neighbours(why?.neighbours),
@@ -74,9 +74,10 @@ function costOf(row, why) {
   return part('Cost', 'cost',
     lines?.length ? h('table', { class: 'sum' }, h('tbody', {}, lines.map(([what, amount, rate, product, per]) => h('tr', {},
       h('th', { scope: 'row' }, what), h('td', { class: 'number' }, count(amount)), h('td', { class: 'number' }, `× ${isKnown(rate) ? (per === 1 ? usd(rate) : RATE(rate)) : UNKNOWN}`), h('td', { class: 'number' }, usd(product)))),
+    Math.abs(sum.rest_usd) > 1e-9 ? h('tr', {}, h('th', { scope: 'row' }, 'other: time, or an hour of cache'), h('td'), h('td'), h('td', { class: 'number' }, usd(sum.rest_usd))) : null,
     h('tr', { class: 'sum' }, h('th', { scope: 'row' }, 'Cost'), h('td'), h('td'), h('td', { class: 'number' }, usd(row.cost_usd)))))
       : h('p', {}, h('strong', { class: isKnown(row.cost_usd) ? '' : 'unknown' }, usd(row.cost_usd)), row.cache?.result?.startsWith('hit') ? ' — a stored answer costs nothing' : isKnown(row.cost_usd) ? '' : ' — the tokens or the price are not known'),
-    facts([['Price', row.price_source], ['Prompt tokens', count(used.prompt_tokens)], ['of them cached', isKnown(used.cached_tokens) ? count(used.cached_tokens) : null],
+    facts([['Price from', sum ? [sum.source, ...sum.terms].join('; ') : row.price_source], ['Prompt tokens', count(used.prompt_tokens)], ['of them cached', isKnown(used.cached_tokens) ? count(used.cached_tokens) : null],
       ['of them written to the cache', isKnown(used.cache_write_tokens) ? count(used.cache_write_tokens) : null], ['Completion tokens', count(used.completion_tokens)],
       ['of them reasoning', isKnown(used.reasoning_tokens) ? count(used.reasoning_tokens) : null], ['Saved', isKnown(row.saved_usd) ? usd(row.saved_usd) : UNKNOWN]]));
 }

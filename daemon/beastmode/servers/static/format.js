@@ -24,8 +24,12 @@ export function ms(value) {
   if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
   if (value >= 100) return `${value.toFixed(0)} ms`;
   if (value >= 10) return `${value.toFixed(1)} ms`;
-  return `${value.toFixed(2)} ms`;
+  if (value >= 0.1) return `${value.toFixed(2)} ms`;
+  return `${(value * 1000).toFixed(0)} µs`;
 }
+
+/** A length of time on a scale, without more digits than it needs. */
+export const msMark = (value) => (value === 0 ? '0' : value >= 1000 ? `${Number((value / 1000).toPrecision(3))} s` : value >= 1 ? `${Number(value.toPrecision(3))} ms` : `${Number((value * 1000).toPrecision(3))} µs`);
 
 export function percent(share, digits = 1) {
   if (!known(share)) return UNKNOWN;

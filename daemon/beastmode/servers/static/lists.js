@@ -64,12 +64,12 @@ export function models({ models: registered, costs, tests }) {
     h('tbody', {}, ids.flatMap((id) => {
       const model = registered.find((one) => one.id === id);
       const row = rows.get(id);
-      const [state, cause] = model ? worst(model) : ['removed', 'it is not registered any more'];
+      const [state, cause] = model ? worst(model) : ['not registered', ''];
       const part = total ? (row?.requests || 0) / total : null;
       const judged = (row?.success || 0) + (row?.failure || 0);
       return [h('tr', { 'data-key': id, 'data-model': id },
         h('th', { scope: 'row' }, id, model && priceOf(model) ? h('small', {}, priceOf(model)) : null),
-        h('td', {}, h('span', { class: `badge ${state === 'removed' ? '' : tone(state)}`, title: cause }, state.replace('_', ' ')), cause ? h('small', {}, cause) : null),
+        h('td', {}, h('span', { class: `badge ${state === 'not registered' ? '' : tone(state)}`, title: cause }, state.replace('_', ' ')), cause ? h('small', {}, cause) : null),
         h('td', {}, h('span', { class: 'share' }, h('meter', { min: 0, max: 1, value: part || 0, 'aria-label': `share of ${id}` }), percent(part, 0))),
         h('td', { class: 'number' }, count(row?.requests || 0)),
         h('td', { class: 'number' }, judged ? percent(row.success / judged) : '–'),

@@ -52,7 +52,7 @@ export function cache({ cache: stats, rejected }) {
   if (!stats) return;
   const tiers = TIERS.filter(([name]) => stats[name]);
   const semantic = stats.semantic;
-  show('cache', tiers.length ? h('table', {},
+  show('cache', tiers.length ? h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Tiers' }, h('table', {},
     h('thead', {}, h('tr', {}, ['Tier', 'Answers', 'Size', 'Hits', 'Misses', 'Hit rate'].map((name, place) => h('th', { scope: 'col', class: place ? 'number' : '' }, name)))),
     h('tbody', {}, tiers.map(([name, label, short]) => {
       const tier = stats[name];
@@ -60,7 +60,7 @@ export function cache({ cache: stats, rejected }) {
       return h('tr', { 'data-key': name, 'data-tier': name }, h('th', { scope: 'row' }, label, ' ', h('span', { class: 'faint' }, short)),
         h('td', { class: 'number' }, ownOr(count(tier.entries), tier.entries)), h('td', { class: 'number' }, ownOr(bytes(tier.bytes), tier.bytes)),
         h('td', { class: 'number' }, count(tier.hits)), h('td', { class: 'number' }, count(tier.misses)), h('td', { class: 'number' }, asked ? percent(tier.hits / asked) : '–'));
-    }))) : h('p', { class: 'empty' }, 'Every tier is switched off. The settings: ', command('beast config get cache')),
-  semantic ? h('p', { class: 'faint' }, semantic.ready ? `By meaning: on, with ${semantic.embedder}.` : `By meaning: ${semantic.why_not}.`) : h('p', { class: 'faint' }, 'By meaning: off, no embedder is installed. ', command('beast plugins')),
+    })))) : h('p', { class: 'empty' }, 'Every tier is switched off. The settings: ', command('beast config get cache')),
+  semantic ? h('p', { class: 'faint' }, semantic.ready ? `By meaning: on, with ${semantic.embedder}.` : `By meaning: off. ${semantic.why_not.replace(/\.*$/, '')}.`) : h('p', { class: 'faint' }, 'By meaning: off, no embedder is installed. ', command('beast plugins')),
   h('h3', {}, 'Served most often'), top(stats.top, rejected));
 }
