@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import math
-from collections import Counter
-from collections.abc import Iterable
+import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,119 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.core.rows import Row, RowCache
+from beastmode.core.rows import RowCache
 from beastmode.metrics.figures import Filters
-from beastmode.metrics.ledger import Ledger
-from beastmode.metrics.stats import STEPS_S, WINDOWS_S, Stats
-from support.ledger import NOON_S, StillClock, row
-
-DAY_S = 86_400.0
-
-
-def nano(usd: float | None) -> int:
-    return round((usd or 0.0) * 1e9)
-
-
-def micros(row: Row) -> int:
-    return int(row.at_s * 1e6)
-
-
-def ranked(values: Iterable[float], percent: int) -> float | None:
-    known = sorted(values)
-    return known[math.ceil(len(known) * percent / 100) - 1] if known else None
-
-
-def counted(rows: list[Row], from_us: int, before_us: int, origin: str | None, wanted: Filters) -> dict[str, Any]:
-    """What a snapshot must say, from the rows alone."""
-    inside = [one for one in rows if from_us <= micros(one) < before_us and fits(one, wanted)]
-    seen = [one for one in inside if one.origin == (origin or "person")]
-    paid = inside if origin is None else seen
-    outcomes = Counter(one.outcome for one in seen)
-    results = Counter(one.cache.result for one in seen if one.cache)
-    latencies = [one.latency_ms for one in seen if one.outcome == "success" and one.latency_ms is not None]
-    first = [one.ttft_ms for one in seen if one.outcome == "success" and one.ttft_ms is not None]
-    return {
-        "total": len(seen),
-        "outcomes": [outcomes[name] for name in ("success", "failure", "refused", "cancelled")],
-        "by_model": dict(Counter(one.model_served or one.model for one in seen)),
-        "hits": (results["hit_exact"], results["hit_semantic"], results["miss"] + results["stale"], results["bypass"]),
-        "cost": sum(nano(one.cost_usd) for one in paid),
-        "unknown": sum(one.cost_usd is None for one in paid),
-        "saved": sum(nano(one.saved_usd) for one in paid),
-        "by_origin": dict(Counter(one.origin for one in paid)),
-        "by_kind": dict(Counter(one.error_kind or "unknown" for one in seen if one.outcome in ("failure", "refused"))),
-        "latency": [ranked(latencies, percent) for percent in (50, 95, 99)],
-        "ttft": [ranked(first, percent) for percent in (50, 95, 99)],
-        "mean": sum(latencies) / len(latencies) if latencies else None,
-    }
-
-
-def fits(one: Row, wanted: Filters) -> bool:
-    return (
-        (wanted.model is None or wanted.model in (one.model, one.model_served))
-        and (wanted.project is None or wanted.project == one.workspace)
-        and (wanted.client is None or wanted.client == one.client)
-        and (wanted.user is None or wanted.user == one.user)
-    )
-
-
-def told(found: dict[str, Any]) -> dict[str, Any]:
-    """A snapshot in the words of `counted`."""
-    requests, cache, costs = found["requests"], found["cache"], found["costs"]
-    return {
-        "total": requests["total"],
-        "outcomes": [requests[name] for name in ("success", "failure", "refused", "cancelled")],
-        "by_model": requests["by_model"],
-        "hits": tuple(cache[name] for name in ("exact", "semantic", "miss", "bypass")),
-        "cost": nano(costs["total_usd"]),
-        "unknown": costs["unknown"],
-        "saved": nano(costs["saved_usd"]),
-        "by_origin": {origin: one["requests"] for origin, one in costs["by_origin"].items()},
-        "by_kind": found["errors"]["by_kind"],
-        "latency": [close(found["latency_ms"][name]) for name in ("p50", "p95", "p99")],
-        "ttft": [close(found["ttft_ms"][name]) for name in ("p50", "p95", "p99")],
-        "mean": None if found["latency_ms"]["mean"] is None else pytest.approx(found["latency_ms"]["mean"]),
-    }
-
-
-def close(value: float | None) -> Any:
-    return None if value is None else pytest.approx(value, rel=0.0105)
-
-
-class Desk:
-    """A ledger whose roll-ups are made when the test says so."""
-
-    def __init__(self, folder: Path, now_s: float = NOON_S) -> None:
-        self.clock = StillClock(now_s)
-        self.ledger = Ledger(folder, self.clock)
-        self.ledger.start()
-        self.stats = Stats(self.ledger, self.clock)
-        self.rows: list[Row] = []
-        self.names = itertools.count()
-
-    def record(self, **fields: Any) -> None:
-        one = row(f"req_{next(self.names)}", **fields)
-        self.rows.append(one)
-        self.ledger.record(one)
-
-    async def roll(self) -> None:
-        await self.ledger.written()
-        await asyncio.to_thread(self.ledger.roll_up)
-
-    async def agrees(self, window: str, origin: str | None = None, wanted: Filters | None = None) -> None:
-        """Everything that is said of a window and the one before is what the rows say."""
-        wanted = wanted or Filters()
-        found = await self.stats.snapshot(window, origin, wanted, before=True, series=True)
-        now_us, length_us = int(self.clock.now_s * 1e6), WINDOWS_S[window] * 1_000_000
-        assert told(found) == counted(self.rows, now_us - length_us, now_us + 1, origin, wanted)
-        earlier = counted(self.rows, now_us - 2 * length_us, now_us - length_us, origin, wanted)
-        assert told(found["before"]) == earlier
-        points = found["series"]["points"]
-        for outcome in ("success", "failure", "refused", "cancelled"):
-            assert sum(point[outcome] for point in points) == found["requests"][outcome]
-        assert sum(nano(point["cost_usd"]) for point in points) == nano(found["costs"]["total_usd"])
-        assert found["series"]["step_s"] == STEPS_S[window]
-
+from beastmode.metrics.stats import WINDOWS_S
+from support.figures import DAY_S, Desk, rolled
+from support.ledger import NOON_S
 
 AGES_S = st.one_of(
     st.floats(0, 130),
@@ -210,3 +99,65 @@ async def test_figures_are_what_the_rows_add_up_to(
     finally:
         exact.undo()
         desk.ledger.close()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.ledger.close()
+
+
+class TestClocks:
+    async def test_a_jump_of_a_day_either_way_spoils_no_window(self, desk: Desk) -> None:
+        for jump_s in (0.0, DAY_S, -DAY_S, -DAY_S, DAY_S):
+            desk.clock.now_s += jump_s
+            for age_s in (0.0, 30.0, 61.0, 1_000.0, 4_000.0):
+                desk.record(at_s=desk.clock.now_s - age_s, latency_ms=age_s)
+            await desk.roll()
+            for window in WINDOWS_S:
+                await desk.agrees(window)
+
+    async def test_the_windows_edges_are_to_the_microsecond(self, desk: Desk) -> None:
+        for name, length_s in WINDOWS_S.items():
+            for offset_us in (-1, 0, 1):
+                desk.record(at_s=NOON_S - length_s + offset_us / 1e6, model_served=f"custom:{name}")
+        for offset_s in (0.0, 1e-6):
+            desk.record(at_s=NOON_S + offset_s, model_served="custom:now")
+        await desk.roll()
+        for window in WINDOWS_S:
+            await desk.agrees(window)
+
+    async def test_a_row_that_comes_long_after_its_time_is_in_every_level(self, desk: Desk) -> None:
+        desk.record(at_s=NOON_S)
+        await desk.roll()
+        desk.clock.now_s += 3 * DAY_S
+        await desk.roll()
+        desk.record(at_s=NOON_S)
+        await desk.roll()
+        assert await rolled(desk.ledger) == {900: 2, 7_200: 2, 28_800: 2, 86_400: 2}
+        await desk.agrees("7d")
+
+    async def test_minutes_are_deleted_when_longer_ones_have_them(self, desk: Desk) -> None:
+        desk.record(at_s=NOON_S)
+        await desk.roll()
+        assert await rolled(desk.ledger) == {60: 1}
+        desk.clock.now_s += 2 * DAY_S
+        await desk.roll()
+        assert await rolled(desk.ledger) == dict.fromkeys((60, 900, 7_200, 28_800, 86_400), 1)
+        desk.clock.now_s += 90 * DAY_S
+        await desk.roll()
+        assert await rolled(desk.ledger) == {86_400: 1}
+
+    async def test_histograms_that_grew_by_many_steps_still_tell_each_time_once(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("beastmode.metrics.stats.EXACT_MAX", -1)
+        chance = random.Random(3)
+        for _ in range(60):
+            for _ in range(60):
+                desk.record(at_s=NOON_S - 3 * DAY_S, latency_ms=chance.lognormvariate(4, 2))
+            await desk.roll()
+        await desk.agrees("7d")
+        longest = "SELECT json(max(length(plain))) FROM histogram"
+        assert await desk.ledger.ask(longest, {}) < 40_000
