@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from support.door import Door
-from support.scripts import PLAIN
+from support.scripted_provider import SIGNATURE
+from support.scripts import PLAIN, THOUGHT
 from support.waiting import until
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -137,9 +138,10 @@ def test_tools_are_called_and_their_results_come_back(
 
 
 def message_to(client: anthropic.Anthropic, stream: bool, **asked: Any) -> Any:
+    asked = {"max_tokens": 100, **asked}
     if not stream:
-        return client.messages.create(max_tokens=100, **asked)
-    with client.messages.stream(max_tokens=100, **asked) as events:
+        return client.messages.create(**asked)
+    with client.messages.stream(**asked) as events:
         return events.get_final_message()
 
 
@@ -154,6 +156,29 @@ def test_a_tool_can_be_forced(door: Door, client: anthropic.Anthropic, kind: str
 def test_an_answer_takes_the_shape_of_a_class(door: Door, client: anthropic.Anthropic, kind: str) -> None:
     answer = client.messages.parse(model=door.model(kind, "plain"), max_tokens=100, messages=BERN, output_format=Town)
     assert answer.parsed_output == Town(name="Bern", inhabitants=7, rivers=["Bern"])
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_thoughts_come_before_the_answer_where_they_are_wanted(
+    door: Door, client: anthropic.Anthropic, kind: str, stream: bool
+) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    model = door.model(kind, "think")
+    answer = message_to(client, stream, model=model, messages=BERN, thinking=thinking, max_tokens=2000)
+    thought, text = answer.content
+    assert (thought.type, thought.thinking) == ("thinking", THOUGHT)
+    assert thought.signature == (SIGNATURE if kind == "messages" else "")
+    assert text.text == PLAIN
+
+
+def test_a_signed_thought_goes_back_to_the_provider_as_it_came(door: Door, client: anthropic.Anthropic) -> None:
+    model = door.model("messages", "think")
+    asked: Any = {"model": model, "max_tokens": 2000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    first = message_to(client, True, messages=BERN, **asked)
+    again: Any = [*BERN, {"role": "assistant", "content": first.content}, {"role": "user", "content": "And Basel?"}]
+    client.messages.create(messages=again, **asked)
+    block = door.calls(model)[1].body["messages"][1]["content"][0]
+    assert block == {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
 
 
 # -- the rest -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from support.door import Door
-from support.scripts import CONTINUED, PLAIN
+from support.scripts import CONTINUED, PLAIN, THOUGHT
 from support.waiting import until
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -233,6 +233,14 @@ def response_to(client: openai.OpenAI, stream: bool, **asked: Any) -> Any:
         return client.responses.create(**asked)
     *_, last = client.responses.create(stream=True, **asked)
     return last.response
+
+
+def test_thoughts_are_an_item_of_a_response(door: Door, client: openai.OpenAI, kind: str) -> None:
+    for stream in (False, True):
+        answer = response_to(client, stream, model=door.model(kind, "think"), input="What is Bern?")
+        assert [item.type for item in answer.output] == ["reasoning", "message"]
+        assert THOUGHT in json.dumps(answer.output[0].model_dump(mode="json"))
+        assert answer.output_text == PLAIN
 
 
 def test_earlier_responses_are_not_kept_and_that_is_said(door: Door, client: openai.OpenAI, kind: str) -> None:

@@ -16,6 +16,7 @@ from support.door import Door
 from support.programs import (
     AFTER,
     BEFORE,
+    CLAUDE_CODE,
     CLAUDE_CODE_BY_ENVIRONMENT,
     CODEX,
     LLM,
@@ -26,6 +27,7 @@ from support.programs import (
     Run,
     start,
 )
+from support.scripted_provider import SIGNATURE
 from support.scripts import DONE, PLAIN
 from support.waiting import until
 
@@ -117,6 +119,19 @@ def test_claude_code_set_up_for_one_run(door: Door, run: Starts, kind: str) -> N
     running = run(CLAUDE_CODE_BY_ENVIRONMENT, door.model(kind, "plain"), "What is Bern?")
     assert running.ends() == 0, running.said
     assert PLAIN in running.said
+
+
+def test_claude_code_keeps_the_thoughts_of_a_model_that_it_asks_for_by_its_own_name(
+    door: Door, run: Starts, kind: str, tmp_path: Path
+) -> None:
+    model = door.model(kind, "think")
+    file = tmp_path / "work" / "greeting.txt"
+    running = run(CLAUDE_CODE, model.partition(":")[2], TASK.format(path=file))
+    assert running.ends() == 0, running.said
+    assert file.read_text() == AFTER
+    if kind == "messages":
+        thoughts = json.dumps(door.calls(model)[2].body["messages"]).count(SIGNATURE)
+        assert thoughts == 2
 
 
 def test_codex_knows_the_models_of_the_daemon(door: Door, run: Starts, kind: str) -> None:

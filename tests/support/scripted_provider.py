@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import struct
 import threading
 import time
@@ -17,27 +18,69 @@ from typing import Any
 
 from aiohttp import web
 
-from support.provider_replies import ERROR_TYPES, Chat, Messages, Talk
+from support.provider_replies import ERROR_TYPES, Chat, Messages
 from support.scripts import CONTINUED, Asked, Fail, Say, next_step
 
 Reader = Callable[[dict[str, Any]], Asked]
 DIMENSIONS = 4
+SIGNATURE = "c2lnbmF0dXJl"
 
 
 class ScriptedChat(Chat):
-    """Chat Completions; no two calls of a conversation share an id."""
+    """Chat Completions; no two calls of a conversation share an id, and it may think first."""
+
+    thought = ""
 
     def tool_calls(self) -> list[dict[str, Any]]:
         turn = len(self.body["messages"])
         return [{**call, "id": f"{call['id']}_{turn}"} for call in super().tool_calls()]
 
+    def whole(self) -> dict[str, Any]:
+        reply = super().whole()
+        if self.thought:
+            reply["choices"][0]["message"]["reasoning_content"] = self.thought
+        return reply
+
+    def events(self) -> list[bytes]:
+        first, *rest = super().events()
+        delta = {"index": 0, "delta": {"reasoning_content": self.thought}, "finish_reason": None}
+        return [first, *([self._event({"choices": [delta]})] if self.thought else []), *rest]
+
 
 class ScriptedMessages(Messages):
-    """Messages; no two calls of a conversation share an id (Claude Code forgets the second one)."""
+    """Messages; nothing of a conversation shares an id (Claude Code takes it for the same), and it may think first."""
+
+    thought = ""
+
+    @property
+    def id(self) -> str:
+        return f"msg_{len(self.body['messages'])}"
 
     def tool_uses(self) -> list[dict[str, Any]]:
         turn = len(self.body["messages"])
         return [{**use, "id": f"{use['id']}_{turn}"} for use in super().tool_uses()]
+
+    def whole(self) -> dict[str, Any]:
+        reply = super().whole() | {"id": self.id}
+        if self.thought:
+            reply["content"].insert(0, {"type": "thinking", "thinking": self.thought, "signature": SIGNATURE})
+        return reply
+
+    def events(self) -> list[bytes]:
+        start, ping, *rest = [json.loads(event.partition(b"\ndata: ")[2]) for event in super().events()]
+        start["message"]["id"] = self.id
+        if not self.thought:
+            return [self._event(event) for event in (start, ping, *rest)]
+        block = {"type": "thinking", "thinking": "", "signature": ""}
+        deltas = [
+            {"type": "thinking_delta", "thinking": self.thought},
+            {"type": "signature_delta", "signature": SIGNATURE},
+        ]
+        events = [start, ping, {"type": "content_block_start", "index": 0, "content_block": block}]
+        events += [self._delta(0, delta) for delta in deltas]
+        events.append({"type": "content_block_stop", "index": 0})
+        events += [{**event, "index": event["index"] + 1} if "index" in event else event for event in rest]
+        return [self._event(event) for event in events]
 
 
 HEADERS = {
@@ -178,7 +221,9 @@ class ScriptedProvider:
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, asked_in_messages, ScriptedMessages)
 
-    async def _answer(self, request: web.Request, read: Reader, protocol: type[Talk]) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, read: Reader, protocol: type[ScriptedChat | ScriptedMessages]
+    ) -> web.StreamResponse:
         before = len(self.asked((await request.json())["model"]))
         call = await self._note(request)
         asked = read(call.body)
@@ -192,7 +237,9 @@ class ScriptedProvider:
         call.end("whole")
         return reply
 
-    async def _send(self, request: web.Request, call: Call, step: Say | Fail, talk: Talk) -> web.StreamResponse:
+    async def _send(
+        self, request: web.Request, call: Call, step: Say | Fail, talk: ScriptedChat | ScriptedMessages
+    ) -> web.StreamResponse:
         headers = HEADERS[type(talk)]
         if isinstance(step, Fail):
             kind = ERROR_TYPES.get(step.status, "overloaded_error")
@@ -200,7 +247,7 @@ class ScriptedProvider:
             return web.json_response(
                 talk.error(f"the script says {step.status}", kind), status=step.status, headers=headers | later
             )
-        talk.text, talk.calls = step.text, step.calls
+        talk.text, talk.calls, talk.thought = step.text, step.calls, step.thought
         talk.completion_tokens = len(talk.words()) or 1
         if not call.body.get("stream"):
             await asyncio.sleep(step.pause_s * len(talk.words()))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 PLAIN = "Bern is the capital of Switzerland, and the Aare flows around it."
 DONE = "Done: the file is changed."
+THOUGHT = "First I read the file, then I change the word."
 CONTINUED = "    return a + b"
 WORDS_OF_SLOW = 2000
 TASK = re.compile(r"In the file (\S+) change the word (\w+) to (\w+)")
@@ -22,6 +23,7 @@ edit        `In the file PATH change the word A to B`: does it with the tools of
 weather     calls the first tool for Bern; after its result says it
 parallel    calls the first tool for Bern and for Genève; after both results says them
 slow        a word every 20 ms, for a long time
+think       thinks aloud first, then goes on as edit
 cut         a stream whose connection breaks in the middle
 e500 e429 e400 ...   that status; 429 with retry-after
 flaky-N     503 for the first N calls, then as plain
@@ -61,12 +63,14 @@ class Say:
         calls: Tools with their arguments.
         pause_s: Between two words of a stream.
         cut: The connection breaks in the middle.
+        thought: What it thinks before that.
     """
 
     text: str = ""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     pause_s: float = 0.0
     cut: bool = False
+    thought: str = ""
 
 
 @dataclass
@@ -87,7 +91,9 @@ def next_step(asked: Asked) -> Say | Fail:
         return Fail(int(name[1:]))
     if name in ("flaky", "busy") and asked.calls_before < int(number):
         return Fail(503 if name == "flaky" else 429)
-    return {"edit": edit, "weather": weather, "parallel": weather, "slow": slow, "cut": cut}.get(name, plain)(asked)
+    return {"edit": edit, "weather": weather, "parallel": weather, "slow": slow, "cut": cut, "think": think}.get(
+        name, plain
+    )(asked)
 
 
 def plain(asked: Asked) -> Say:
@@ -127,6 +133,11 @@ def edit(asked: Asked) -> Say:
     if not asked.tools:
         return Say(f"{path}\n```\n{new} and more\n```\n")
     return Say(calls=[steps[len(asked.results)]]) if len(asked.results) < len(steps) else Say(DONE)
+
+
+def think(asked: Asked) -> Say:
+    """Thinks, then edits."""
+    return replace(edit(asked), thought=THOUGHT)
 
 
 def steps_of_an_edit(tools: dict[str, Any], path: str, old: str, new: str) -> list[tuple[str, dict[str, Any]]]:
