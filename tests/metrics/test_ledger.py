@@ -272,6 +272,25 @@ class TestLists:
         assert await ids(ledger, since_s=2.0, until_s=4.0) == ["c", "b"]
         assert await ids(ledger, model="'; DROP TABLE request; --") == []
 
+    async def test_filters_of_the_dashboard(self, ledger: Ledger) -> None:
+        ledger.record(row("a", at_s=1.0, client="http", workspace="/w", session_id="s1"))
+        ledger.record(row("b", at_s=2.0, client="lsp", workspace="/w", session_id="s2"))
+        ledger.record(row("c", at_s=3.0, outcome="failure", error_kind="timeout", session_id="s1"))
+        assert await ids(ledger, client="lsp") == ["b"]
+        assert await ids(ledger, workspace="/w") == ["b", "a"]
+        assert await ids(ledger, session="s1") == ["c", "a"]
+        assert await ids(ledger, session="never seen") == []
+        assert await ids(ledger, error_kind="timeout") == ["c"]
+        assert await ids(ledger, session="s1", workspace="/w") == ["a"]
+
+    async def test_pages_have_every_row_once_also_of_one_moment(self, ledger: Ledger) -> None:
+        for number in range(25):
+            ledger.record(row(f"req_{number}", at_s=float(number // 10), model=f"custom:{number % 3}"))
+        seen: list[str] = []
+        while page := await ids(ledger, limit=4, before=seen[-1] if seen else None):
+            seen += page
+        assert seen == [f"req_{number}" for number in reversed(range(25))]
+
     async def test_errors_are_grouped_by_kind_and_model_with_the_newest_tip(self, ledger: Ledger) -> None:
         ledger.record(row("a", at_s=1.0, outcome="failure", error_kind="timeout", error_tip="old"))
         ledger.record(row("b", at_s=3.0, outcome="failure", error_kind="timeout", error_tip="new", attempts=3))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from beastmode.core.errors import BadInputError
 from beastmode.core.rows import RowCache
+from beastmode.metrics.figures import Filters
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import WINDOWS_S, Stats
 from support.ledger import NOON_S, StillClock, row
@@ -169,12 +170,44 @@ async def test_a_percentile_is_the_value_at_its_rank(
         assert found[name] == ranked[rank - 1] / 1e3
 
 
-async def test_the_newest_requests_say_how_long_a_person_waited(desk: Desk) -> None:
-    desk.ledger.record(row("a", latency_ms=9_000.0, ttft_ms=1_000.0))
-    desk.ledger.record(row("b", latency_ms=2_000.0))
-    desk.ledger.record(row("c", latency_ms=3_000.0))
-    desk.ledger.record(row("d", outcome="failure"))
-    desk.ledger.record(row("e", outcome="refused"))
-    desk.ledger.record(row("f", origin="probe"))
-    desk.ledger.record(row("g", at_s=NOON_S - 100))
-    assert await desk.stats.recent(60) == {"success": 3, "failure": 1, "latency_s": 2.0}
+async def test_points_over_time_cover_the_window_and_add_up(desk: Desk) -> None:
+    for number in range(48):
+        desk.ledger.record(row(f"req_{number}", at_s=NOON_S - number * 1_800, latency_ms=10.0, cost_usd=0.001))
+    desk.ledger.record(row("unknown", at_s=NOON_S, cost_usd=None, outcome="failure"))
+    series = (await desk.stats.snapshot("24h", series=True))["series"]
+    assert series["step_s"] == 900
+    points = series["points"]
+    assert len(points) == 97
+    assert [points[0]["at"], points[-1]["at"]] == ["2026-11-17T11:00:00.000Z", "2026-11-18T11:00:00.000Z"]
+    assert sum(point["success"] for point in points) == 48
+    last = points[-1]
+    assert [last[name] for name in ("success", "failure", "refused", "cancelled")] == [1, 1, 0, 0]
+    assert (last["cost_usd"], last["saved_usd"], last["hit_rate"]) == (0.001, 0.0, 0.0)
+    assert last["p50_ms"] == last["p95_ms"] == pytest.approx(10.0, rel=0.01)
+    assert points[1]["cost_usd"] == 0.0
+    assert points[1]["p50_ms"] is points[1]["hit_rate"] is None
+
+
+async def test_the_period_before_is_as_long_and_ends_where_the_window_begins(desk: Desk) -> None:
+    for name, age_s in (("now", 0), ("edge", 3_600), ("before", 3_600.000001), ("long ago", 7_200.000001)):
+        desk.ledger.record(row(name, at_s=NOON_S - age_s))
+    found = await desk.stats.snapshot("1h", before=True)
+    assert (found["requests"]["total"], found["before"]["requests"]["total"]) == (2, 1)
+    assert found["before"].keys() == found.keys() - {"window", "before"}
+
+
+async def test_figures_can_be_of_a_model_a_project_a_client_or_a_caller(desk: Desk) -> None:
+    desk.ledger.record(row("a", model="auto", model_served="custom:a", workspace="/w", latency_ms=1.0))
+    desk.ledger.record(row("b", client="http", latency_ms=2.0))
+    desk.ledger.record(row("c", user="ann", latency_ms=3.0))
+    for filters, latency_ms in (
+        (Filters(model="custom:a"), 1.0),
+        (Filters(model="auto"), 1.0),
+        (Filters(project="/w"), 1.0),
+        (Filters(client="http"), 2.0),
+        (Filters(user="ann"), 3.0),
+    ):
+        found = await desk.stats.snapshot("1h", filters=filters)
+        assert (found["requests"]["total"], found["latency_ms"]["p50"]) == (1, latency_ms)
+    nobody = await desk.stats.snapshot("1h", filters=Filters(user="ann", client="http"))
+    assert (nobody["requests"]["total"], nobody["latency_ms"]) == (0, UNKNOWN)

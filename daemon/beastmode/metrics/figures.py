@@ -132,14 +132,6 @@ _SERIES = f"""{_PAID}
             'hit_rate', 1.0 * {_HITS} / nullif({_ASKED}, 0)) AS one
         FROM paid GROUP BY bucket)"""
 
-CALLERS_OWN = "('bad_input', 'bad_request', 'conflict', 'context_too_long', 'not_in_cache', 'unknown_model')"
-"""Kinds of errors that say something of the caller, and nothing of the health of models and daemon."""
-
-_FAILED = _count(f"outcome = 'failure' AND coalesce(error_kind, '') NOT IN {CALLERS_OWN}")
-_RECENT = f"""{_PAID}
-    SELECT json_object('success', {_count("outcome = 'success'")}, 'failure', {_FAILED})
-    FROM seen"""
-
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 _CALLED = "FILTER (WHERE coalesce(cache, '') NOT IN ('hit_exact', 'hit_semantic'))"
 _LINE = f"""
@@ -312,19 +304,6 @@ def series(connection: sqlite3.Connection, question: Question) -> dict[int, dict
         _one(connection, query, question.bound(question.cover))
     )
     return dict(found)
-
-
-def recent(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
-    """Counts successes and failures.
-
-    Args:
-        connection: In a transaction.
-        question: What to count.
-    """
-    found: dict[str, Any] = msgspec.json.decode(
-        _one(connection, _every(question) + _RECENT, question.bound(question.cover))
-    )
-    return found
 
 
 def breakdown(connection: sqlite3.Connection, question: Question, by: By) -> dict[str, Any]:

@@ -19,8 +19,8 @@ WINDOWS_S = {"1h": 3_600, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
 STEPS_S = {"1h": 60, "24h": 900, "7d": 7_200, "30d": 28_800}
 
 EXACT_MAX = 1_000
-LATENCY, TTFT, OVERHEAD, WAIT = (0, 1), (2,), (3,), (0, 2)
-"""Which of `rollups.TIMES` make up a time; the wait ends with the first text where the answer is streamed."""
+LATENCY, TTFT, OVERHEAD = (0, 1), (2,), (3,)
+"""Which of `rollups.TIMES` make up a time."""
 
 T = TypeVar("T")
 
@@ -135,27 +135,6 @@ class Stats:
             return figures.breakdown(connection, Question(state, from_us, before_us, **whose), by)
 
         return {"from": rfc3339(from_us / 1e6), "to": rfc3339(before_us / 1e6), **await self._read(count)}
-
-    async def recent(self, window_s: float) -> dict[str, Any]:
-        """Counts how the newest requests of persons went.
-
-        Args:
-            window_s: How far back.
-
-        Returns:
-            `{success, failure, latency_s}`; `latency_s` is the median of successes: time to first text where it was
-            streamed, else the whole; None where there is none.
-        """
-        before_us = int(self._clock.wall_s() * 1e6) + 1
-        from_us = before_us - 1 - int(window_s * 1e6)
-
-        def count(connection: sqlite3.Connection, state: State) -> dict[str, Any]:
-            asked = Question(state, from_us, before_us)
-            found = figures.recent(connection, asked)
-            (median_us,) = _percentiles(connection, asked, found["success"], [WAIT], (50,))[0]
-            return {**found, "latency_s": None if median_us is None else median_us / 1e6}
-
-        return await self._read(count)
 
     async def _read(self, count: Callable[[sqlite3.Connection, State], T]) -> T:
         return await self._ledger.read(lambda connection: count(connection, state_of(connection)))
