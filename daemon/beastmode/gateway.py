@@ -198,8 +198,7 @@ class Gateway:
     async def _answer(self, ticket: Ticket, on_delta: OnDelta | None) -> Answer:
         mode = ticket.request.cache if self.settings.cache.enabled else "off"
         if mode in ("default", "only"):
-            # Asked again after the wait: an identical request may have been answered meanwhile.
-            found = await self.lookup.find(ticket.key) or self.lookup.recall(ticket.key)
+            found = await self.lookup.find(ticket.key)
             if found is None:
                 found = await self._find_by_meaning(ticket)
             if found is not None:

@@ -28,7 +28,7 @@ class Flight(Generic[T]):
         self._mono_s = mono_s
         self._deltas: list[Delta] = []
         self._size_bytes = 0
-        self._followers: dict[object, OnDelta | None] = {}
+        self._followers: dict[asyncio.Future[T], OnDelta | None] = {}
         self._task: asyncio.Task[T] | None = None
         self._ending = False
         self.first_delta_s: float | None = None
@@ -37,8 +37,8 @@ class Flight(Generic[T]):
 
     def start(self, work: Coroutine[Any, Any, T]) -> None:
         """Begins the upstream call in a task of its own, which no single waiter owns."""
-        self._task = asyncio.ensure_future(work)
-        self._task.add_done_callback(_mark_retrieved)
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._landed)
 
     @property
     def task(self) -> asyncio.Task[T]:
@@ -80,13 +80,15 @@ class Flight(Generic[T]):
         Returns:
             What the call returned. The last waiter to leave ends the call.
         """
-        me = object()
+        if self.task.done():
+            return self.task.result()
         if on_delta is not None:
             for delta in self._deltas:
                 on_delta(delta)
+        me: asyncio.Future[T] = self.task.get_loop().create_future()
         self._followers[me] = on_delta
         try:
-            return await asyncio.shield(self.task)
+            return await me
         except asyncio.CancelledError:
             if self.stopped_by is not None:
                 raise self.stopped_by from None
@@ -95,6 +97,19 @@ class Flight(Generic[T]):
             del self._followers[me]
             if not self._followers:
                 self._end()
+
+    def _landed(self, task: asyncio.Task[T]) -> None:
+        """Tells everyone who waits how the call ended."""
+        error = None if task.cancelled() else task.exception()
+        for waiter in self._followers:
+            if waiter.done():
+                continue
+            if task.cancelled():
+                waiter.cancel()
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(task.result())
 
     def stop(self, reason: BeastError) -> None:
         """Ends the call for everyone, who are told why."""
@@ -164,8 +179,3 @@ def _size_bytes(delta: Delta) -> int:
     if type(delta) is Relayed:
         return len(delta.data) + 100
     return (len(delta.text) if type(delta) is Thought else 0) + 300
-
-
-def _mark_retrieved(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -129,9 +129,12 @@ class Lookup:
 
     async def find(self, key: Key) -> Found | None:
         """Asks every tier; what a lower one has is promoted. A tier that fails is a miss."""
-        found = self.recall(key) or await self._from_disk(key.exact) or await self._from_shared(key)
-        if found is None or found.tier == "L1":
+        found = self.recall(key)
+        if found is not None or (self.shared is None and (self.disk is None or not self.disk.maybe(key.exact))):
             return found
+        found = await self._from_disk(key.exact) or await self._from_shared(key)
+        if found is None:
+            return self.recall(key)  # an identical request may have been answered meanwhile
         if self.memory is not None:
             self.memory.put(found.entry, self._clock.wall_s())
         if found.tier == "L3" and self.disk is not None:
