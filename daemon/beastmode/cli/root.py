@@ -25,6 +25,7 @@ _COMMANDS = {
     "dashboard": "dashboard:dashboard",
     "requests": "requests:requests",
     "errors": "requests:errors",
+    "monitor": "monitor:monitor",
     "cost": "cost:cost",
     "sessions": "sessions:sessions",
     "cache": "cache:cache",

@@ -15,8 +15,8 @@ from beastmode.core.paths import Paths
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 # A model's answer must not be able to drive the terminal: everything but tab and line feed is shown, not obeyed.
-_CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
-_CONTROLS |= dict.fromkeys(range(128, 160), 0xFFFD)
+CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | {127: 0x2421}
+CONTROLS |= dict.fromkeys(range(128, 160), 0xFFFD)
 
 
 class Screen:
@@ -57,7 +57,7 @@ class Screen:
 
     def write(self, text: str) -> None:
         """A piece of an answer, at once; on a terminal, control characters are made visible."""
-        self._out.write(text.translate(_CONTROLS) if self.is_terminal else text)
+        self._out.write(text.translate(CONTROLS) if self.is_terminal else text)
         self._out.flush()
 
     def note(self, text: str) -> None:
@@ -111,7 +111,7 @@ class Screen:
         if not rows:
             self.say(empty)
             return
-        lines = [[" ".join(cell.translate(_CONTROLS).split()) for cell in row] for row in rows]
+        lines = [[" ".join(cell.translate(CONTROLS).split()) for cell in row] for row in rows]
         widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
         self.say(self.paint(_aligned(head, widths), "bold"))
         for line in lines:

@@ -12,6 +12,7 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
 from beastmode.costs.lines import cost_lines
 from beastmode.metrics.figures import By, Filters
+from beastmode.metrics.stats import WINDOWS_S
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 
@@ -65,9 +66,11 @@ class ErrorsParams(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         limit: How many kinds at most.
+        window: Only those of a window that ends now; absent: all.
     """
 
     limit: Annotated[int, Meta(ge=1, le=1000)] = 20
+    window: Window | None = None
 
 
 class MetricsParams(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,7 +157,8 @@ async def requests_get(services: Services, caller: Caller, params: RequestParams
 @method("errors.recent")
 async def errors_recent(services: Services, caller: Caller, params: ErrorsParams) -> dict[str, Any]:
     """Groups the last errors by kind and model: count, last_at, tip."""
-    return {"errors": await services.ledger.errors(limit=params.limit)}
+    since_s = None if params.window is None else services.clock.wall_s() - WINDOWS_S[params.window]
+    return {"errors": await services.ledger.errors(limit=params.limit, since_s=since_s)}
 
 
 @method("metrics.get")
