@@ -33,7 +33,10 @@ def cost_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     usage = _usage(row)
     if cost is None:
         return [_says(f"cost unknown: {_missing(usage, quoted.price)}", None), _source(words)]
-    lines = [_line(part) for part in _parts(quoted.price, usage, cost) if part.amount]
+    by_second = quoted.price.per_second is not None
+    lines = [
+        _line(part) for part in _parts(quoted.price, usage, cost) if part.amount and (part.rate_usd or not by_second)
+    ]
     return [*lines, _says(f"cost: ${number(cost)}", cost), _source(words)]
 
 
