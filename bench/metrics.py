@@ -33,9 +33,9 @@ BATCH = 2_000
 ASKED = 15
 MODELS = [f"custom:model-{number}" for number in range(8)]
 PROJECTS = [
-    ("/home/ann/app", ("lsp", "http"), ("uid:1000",)),
-    ("/home/ann/site", ("http",), ("uid:1000", "ann")),
-    ("/home/ann/tools", ("socket", "http"), ("uid:1000", "ci")),
+    ("/srv/ann/app", ("lsp", "http"), ("uid:1000",)),
+    ("/srv/ann/site", ("http",), ("uid:1000", "ann")),
+    ("/srv/ann/tools", ("socket", "http"), ("uid:1000", "ci")),
     (None, ("http", "socket"), ("uid:1000",)),
 ]
 MISS, BYPASS = RowCache("miss"), RowCache("bypass")

@@ -1,4 +1,4 @@
-"""Retention: history that is older than the user wants is deleted, an hour after the start and every hour."""
+"""Retention: history that is older or larger than the user wants is deleted, an hour after the start and every hour."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ class Retention:
         """
         settings = self._settings()
         rows = sessions = 0
-        if settings.ledger_days:
-            rows = await self._ledger.prune(settings.ledger_days * DAY_S)
+        if settings.ledger_days or settings.ledger_max_bytes:
+            age_s = settings.ledger_days * DAY_S if settings.ledger_days else None
+            rows = await self._ledger.prune(age_s, settings.ledger_max_bytes or None)
         if settings.sessions_days:
             before_s = self._clock.wall_s() - settings.sessions_days * DAY_S
             for name in await self._sessions.between(0.0, before_s):

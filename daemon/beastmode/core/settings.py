@@ -174,11 +174,13 @@ class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     """How long history is kept. Answers have the age limits of their tiers.
 
     Attributes:
-        ledger_days: Age at which rows of requests are deleted; 0 keeps them.
+        ledger_days: Age at which rows of requests are deleted; 0 keeps them. What they add up to stays in the figures.
+        ledger_max_bytes: Disk that the ledger may take; beyond it the oldest rows are deleted; 0 is any size.
         sessions_days: Age, since the last message, at which chat sessions are deleted; 0 keeps them.
     """
 
     ledger_days: Annotated[float, Meta(ge=0)] = 0.0
+    ledger_max_bytes: Size = 0
     sessions_days: Annotated[float, Meta(ge=0)] = 0.0
 
 

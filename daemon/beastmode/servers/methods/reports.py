@@ -25,8 +25,8 @@ class StatementParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         by: What the lines are of, beside the models; days and months are of UTC.
         month: Those of a month, such as 2026-11; absent, as everything else: the current one.
         window: Those of a window that ends now.
-        from: Those since this time (RFC 3339), or since this day (2026-11-20).
-        to: Those before this time (RFC 3339), or before this day; absent: until now.
+        since: Those since this time (RFC 3339), or since this day (2026-11-20).
+        until: Those before this time (RFC 3339), or before this day; absent: until now.
         origin: Whose requests; absent: those of persons, but tokens and costs of every origin.
         model: Only those that asked for this model, or that it answered.
         project: Only those about this workspace.
