@@ -104,7 +104,8 @@ class Health:
 
         Returns:
             `{status, why, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s},
-            models: {id: {status, why, tip, success, failure, latency_s}}, parts: {name: state}}` and further figures.
+            models: {id: {status, why, tip, registered, success, failure, latency_s}}, parts: {name: state}}` and further
+            figures.
         """
         rules = self._rules()
         window, trouble = await self._look(rules)
@@ -167,6 +168,7 @@ class Health:
                 "status": verdict.status,
                 "why": f"{verdict.why} {note}" if note else verdict.why,
                 "tip": verdict.tip,
+                "registered": model in amiss,
                 **msgspec.structs.asdict(recent),
             }
         return found

@@ -15,6 +15,7 @@ from beastmode.servers.http.counting import Counting
 from beastmode.servers.http.exchange import Exchange, Handler
 from beastmode.servers.http.gate import DASHBOARD
 from beastmode.servers.http.listing import PREFIX, Listing
+from beastmode.servers.http.metrics_page import MetricsPage
 from beastmode.servers.http.openapi import document
 from beastmode.servers.http.original import ChatBody, FeatureBody, Original
 from beastmode.servers.http.pings import Pings
@@ -132,6 +133,7 @@ class Router:
             Route("GET", "/api/models/custom/monitoring", original.monitoring, "Figures of the last 24 hours."),
             Route("GET", "/openapi.json", self._openapi, "This document."),
             Route("GET", HEALTHZ, _healthz, "The daemon runs.", open=True),
+            Route("GET", "/metrics", MetricsPage(self._services).page, "Metrics, as Prometheus reads them."),
             Route("GET", "/readyz", self._readyz, "The daemon is well: 200, or 503 with what is wrong."),
             Route("GET", "/", self._root, "Says who is here."),
         ]
