@@ -19,12 +19,29 @@ class TestBodies:
     def test_only_the_named_fields_change_and_everything_else_stays_byte_for_byte(self) -> None:
         body = b'{ "z":1.50, "model" : "mine",\n "messages": [ {"role":"user", "content":"\\u00e9"} ], "x": 1e2 }'
         assert relay_body(body, {"model": "theirs"}) == (
-            b'{"z":1.50,"model":"theirs","messages":[ {"role":"user", "content":"\\u00e9"} ],"x":1e2}'
+            b'{ "z":1.50, "model" : "theirs",\n "messages": [ {"role":"user", "content":"\\u00e9"} ], "x": 1e2 }'
         )
 
     def test_new_fields_are_appended_and_fields_can_be_removed(self) -> None:
         changes = {"c": {"d": True}, "a": msgspec.UNSET, "never": msgspec.UNSET}
         assert relay_body(b'{"a":1,"b":2}', changes) == b'{"b":2,"c":{"d":true}}'
+
+    @pytest.mark.parametrize(
+        ("body", "sent"),
+        [
+            (b'{"model": "a", "x": 1 }\n', b'{"model": "m", "x": 1,"new":{"on":true} }\n'),
+            (b'{"mo\\u0064el":"a"}', b'{"mo\\u0064el":"m","new":{"on":true}}'),
+            (b'{"x":"\\"},\\\\"}', b'{"x":"\\"},\\\\","model":"m","new":{"on":true}}'),
+            (b"{ }", b'{"model":"m","new":{"on":true}}'),
+            (b'{"model":"a", "x":1, "model":"b"}', b'{"model":"m","x":1,"new":{"on":true}}'),
+            (
+                b'{"model":1,"x":",\\"x\\":2","model":"1,\\"x\\":2"}',
+                b'{"model":"m","x":",\\"x\\":2","new":{"on":true}}',
+            ),
+        ],
+    )
+    def test_no_field_is_there_twice_and_no_other_byte_changes(self, body: bytes, sent: bytes) -> None:
+        assert relay_body(body, {"model": "m", "new": {"on": True}}) == sent
 
     @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"{", b'{"a":}', b"\xff", b'{"a":' * 100_000])
     def test_what_is_no_object_is_bad_input(self, body: bytes) -> None:
@@ -34,7 +51,9 @@ class TestBodies:
     @settings(deadline=None)
     @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text() | st.lists(st.booleans()), max_size=5))
     def test_any_object_says_the_same_afterwards(self, fields: dict[str, object]) -> None:
-        assert json.loads(relay_body(json.dumps(fields).encode(), {"model": "m"})) == {**fields, "model": "m"}
+        body = json.dumps(fields, indent=1).encode()
+        assert json.loads(relay_body(body, {"model": "m"})) == {**fields, "model": "m"}
+        assert relay_body(body, {}) == body
 
     async def test_a_large_body_is_the_same_off_the_loop(self) -> None:
         body = b'{"a":"%s"}' % (b"x" * OFF_LOOP_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -23,6 +24,10 @@ _KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
 _MAX_KEPT = 40
 _MAX_VALUE_CHARACTERS = 256
 
+_NAME = rb'[ \t\n\r]*"[^"\\]*(?:\\.[^"\\]*)*"[ \t\n\r]*:[ \t\n\r]*'
+_FIRST = re.compile(rb"[ \t\n\r]*\{" + _NAME)
+_NEXT = re.compile(rb"[ \t\n\r]*," + _NAME)
+_END = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
 
@@ -95,7 +100,9 @@ class EventRelay:
 
 
 def relay_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
-    """Changes fields of a JSON object and leaves every other value byte for byte, and all of them in their order.
+    """Changes fields of a JSON object and leaves every other byte as it came; new fields stand at its end.
+
+    One that has a field twice, or loses one, is written anew: its values stay byte for byte, and in their order.
 
     Args:
         native_body: The object, as it came.
@@ -108,12 +115,40 @@ def relay_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
         body: dict[str, Any] = dict(_fields.decode(native_body))
     except (ValueError, RecursionError):
         raise BadInputError("The request is not a JSON object.", tips=["Send a JSON object."]) from None
+    patched = _patched(native_body, body, changes)
+    if patched is not None:
+        return patched
     for name, value in changes.items():
         if value is msgspec.UNSET:
             body.pop(name, None)
         else:
             body[name] = value
     return _encoder.encode(body)
+
+
+def _patched(body: bytes, fields: Mapping[str, msgspec.Raw], changes: Mapping[str, Any]) -> bytes | None:
+    """Puts new values in place of the old; None where the fields do not stand there one after the other, each once."""
+    parts: list[bytes] = []
+    done = at = 0
+    for name, raw in fields.items():
+        begun = (_NEXT if at else _FIRST).match(body, at)
+        value = bytes(raw)
+        if begun is None or not body.startswith(value, begun.end()):
+            return None
+        start, at = begun.end(), begun.end() + len(value)
+        if name in changes:
+            if changes[name] is msgspec.UNSET:
+                return None
+            parts += (body[done:start], _encoder.encode(changes[name]))
+            done = at
+    if not at or _END.match(body, at) is None:
+        return None
+    parts.append(body[done:at])
+    for name, value in changes.items():
+        if name not in fields and value is not msgspec.UNSET:
+            parts.append(b",%b:%b" % (_encoder.encode(name), _encoder.encode(value)))
+    parts.append(body[at:])
+    return b"".join(parts)
 
 
 async def relayed_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
