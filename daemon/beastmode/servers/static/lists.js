@@ -14,6 +14,15 @@ export function tip(text) {
   return found && found[1] === text ? command(text) : h('span', {}, text);
 }
 
+/** The daemon's own parts, each with how it is. */
+function inside(now) {
+  const parts = Object.entries(now.parts || {});
+  const well = parts.filter(([, state]) => state === 'ok').length;
+  return h('details', {}, h('summary', {}, `The daemon itself: ${well} of ${parts.length} parts are well`),
+    h('ul', { class: 'chips' }, parts.map(([name, state]) => h('li', { 'data-key': name }, h('span', { class: `badge ${tone(state)}` }, name, state === 'ok' ? '' : `: ${state}`)))),
+    h('p', { class: 'faint' }, `Event loop late by ${isKnown(now.loop_lag_ms) ? `under ${now.loop_lag_ms} ms` : 'an unknown time'} in 99 of 100 looks · ${isKnown(now.disk_free_gb) ? `${count(now.disk_free_gb)} GB` : 'an unknown part'} of the disk free`));
+}
+
 /** Draws the health line and every cause below it. */
 export function health({ health: now }) {
   if (!now) return;
@@ -21,12 +30,13 @@ export function health({ health: now }) {
     h('p', { class: 'sum' }, h('i', { class: 'dot', 'aria-hidden': 'true' }), h('strong', {}, capital(now.status)), ' ', h('span', {}, now.why)),
     now.issues.length ? h('ul', {}, now.issues.map((issue) => h('li', { 'data-key': `${issue.part} ${issue.cause}` },
       h('span', { class: `badge ${issue.state === 'failed' ? 'bad' : 'warn'}` }, issue.part), h('span', { class: 'cause' }, issue.cause),
-      issue.tip ? h('span', { class: 'tips' }, tip(issue.tip)) : null))) : null));
+      issue.tip ? h('span', { class: 'tips' }, tip(issue.tip)) : null))) : null, inside(now)));
 }
 
-function worst(model) {
+function worst(model, judged) {
   const states = model.deployments.map((one) => one.state);
   if (!states.length) return ['missing', 'it has no deployment'];
+  if (judged && judged.status !== 'healthy' && states.includes('ready')) return [judged.status, judged.why];
   if (states.every((one) => one === 'ready')) return ['ready', ''];
   const bad = model.deployments.find((one) => one.state !== 'ready');
   return [states.includes('ready') ? 'degraded' : bad.state, bad.cause || ''];
@@ -48,7 +58,7 @@ function verdict(test, columns) {
 }
 
 /** Draws the models: those that are registered, and others that answered in this window. */
-export function models({ models: registered, costs, tests }) {
+export function models({ models: registered, costs, tests, health: judgements }) {
   if (!registered) return;
   const rows = new Map((costs?.model?.rows || []).map((row) => [row.key, row]));
   const total = costs?.model?.total?.requests || 0;
@@ -64,7 +74,7 @@ export function models({ models: registered, costs, tests }) {
     h('tbody', {}, ids.flatMap((id) => {
       const model = registered.find((one) => one.id === id);
       const row = rows.get(id);
-      const [state, cause] = model ? worst(model) : ['not registered', ''];
+      const [state, cause] = model ? worst(model, judgements?.models?.[id]) : ['not registered', ''];
       const part = total ? (row?.requests || 0) / total : null;
       const judged = (row?.success || 0) + (row?.failure || 0);
       return [h('tr', { 'data-key': id, 'data-model': id },
