@@ -16,7 +16,7 @@ from beastmode.core.errors import NotFoundError
 from beastmode.core.journal import Journal
 from beastmode.core.rows import Row
 from beastmode.metrics.database import Database, is_damage
-from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, listing
+from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, listing, newest
 from beastmode.metrics.roller import Roller
 from beastmode.metrics.rows import RowWriter, insert, tame
 
@@ -345,7 +345,9 @@ class Ledger:
         }
         window = {"since_us": _microseconds(since_s, 0), "until_us": _microseconds(until_s, 1 << 62)}
         values = {**where, **window, "limit": max(0, min(limit, LIST_MAX))}
-        found: list[dict[str, Any]] = await self.ask(listing(where), values)
+        found: list[dict[str, Any]] = await self.ask(newest(where), values)
+        if len(found) < min(limit, LIST_MAX):
+            found = await self.ask(listing(where), values)
         return found
 
 
