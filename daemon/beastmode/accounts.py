@@ -23,9 +23,7 @@ from beastmode.core.types import (
     Request,
     Route,
 )
-from beastmode.costs.prices import Prices
-from beastmode.routing.fallback import Served
-from beastmode.routing.selector import Ranked
+from beastmode.routing.settling import Settled
 
 UNCHARGED_KINDS = frozenset(
     {"budget", "connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"}
@@ -96,17 +94,6 @@ class Ticket:
         self.free = False
 
 
-class Settled(msgspec.Struct, kw_only=True):
-    """A finished upstream call, as all who waited for it share it."""
-
-    completion: Completion
-    deployment: Deployment
-    route: Route
-    cost_usd: float | None
-    upstream_s: float
-    price_source: str | None = None
-
-
 def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
     """Notes when the first piece of the answer reached this caller.
 
@@ -124,44 +111,6 @@ def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | N
         on_delta(delta)
 
     return noting
-
-
-def route_of(request: Request, ranked: Ranked, served: Served[Completion]) -> Route:
-    """Why the request went where it went.
-
-    Args:
-        request: What was asked.
-        ranked: The order in which deployments could be called.
-        served: Who answered.
-    """
-    fell_back = served.fell_back or request.model not in ("auto", served.deployment.model)
-    reason = f"{ranked.reason} It failed; {served.deployment.id} answered." if served.fell_back else ranked.reason
-    return Route(reason=reason, candidates=ranked.candidates, attempts=served.attempts, fell_back=fell_back)
-
-
-def settle(
-    prices: Prices, request: Request, ranked: Ranked, served: Served[Completion], call_s: float, upstream_s: float
-) -> Settled:
-    """Prices a call that brought an answer.
-
-    Args:
-        prices: What usage costs.
-        request: What was asked.
-        ranked: The order in which deployments could be called.
-        served: Who answered.
-        call_s: How long that call took.
-        upstream_s: How long all calls took.
-    """
-    brought, asked = served.result, request.params.get("service_tier")
-    charge = prices.charge(served.deployment, brought.usage, brought.billing, asked=asked, seconds=call_s)
-    return Settled(
-        completion=brought,
-        deployment=served.deployment,
-        route=route_of(request, ranked, served),
-        cost_usd=charge.cost_usd,
-        upstream_s=upstream_s,
-        price_source=charge.words,
-    )
 
 
 def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> Entry:
@@ -339,6 +288,7 @@ def told_row(ticket: Ticket, outcome: Outcome, settled: Settled, answer: Answer,
     row.cost_usd = answer.cost_usd
     row.price_source = settled.price_source if answer.cache.tier != "flight" else None
     row.saved_usd = answer.saved_usd
+    row.saved_route_usd = settled.saved_route_usd if answer.cache.tier != "flight" else None
     row.ttft_ms = answer.ttft_ms
     row.overhead_ms = overhead_ms
     row.attempts = settled.route.attempts if answer.cache.tier != "flight" else 0

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from beastmode.accounts import (
-    Settled,
     Ticket,
     bare_row,
     failure_row,
     hit_answer,
     hit_row,
     missed,
-    settle,
     stored_entry,
     timed,
     told,
@@ -57,6 +55,7 @@ from beastmode.routing.limits import Slots
 from beastmode.routing.models import Registry
 from beastmode.routing.names import resolve
 from beastmode.routing.selector import rank
+from beastmode.routing.settling import Settled, baseline_of, settle
 from beastmode.routing.vault import Vault
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
@@ -320,7 +319,9 @@ class Gateway:
             breakers=self._breakers,
             slots=self._slots,
         )
-        return settle(self._prices, request, ranked, served, call_s, upstream_s)
+        baseline = baseline_of(self.settings.costs.baseline, request, self._registry, self.settings.routing)
+        times = {"call_s": call_s, "upstream_s": upstream_s}
+        return settle(self._prices, request, ranked, served, **times, baseline=baseline)
 
     def _reserve(self, ticket: Ticket, deployment: Deployment) -> None:
         """Journals the call before it is sent, so that a killed daemon still accounts for it."""

@@ -6,14 +6,12 @@ import msgspec
 import pytest
 
 from beastmode.accounts import (
-    Settled,
     Ticket,
     bare_row,
     failure_row,
     hit_answer,
     hit_row,
     missed,
-    route_of,
     stored_entry,
     timed,
     told,
@@ -49,6 +47,7 @@ from beastmode.core.types import (
 )
 from beastmode.routing.fallback import Served
 from beastmode.routing.selector import Ranked
+from beastmode.routing.settling import Settled, route_of
 from support.routing_parts import StillClock
 
 CALLS = [{"id": "c1", "type": "function", "function": {"name": "ls", "arguments": "{}"}}]

@@ -101,6 +101,7 @@ class TestRows:
             "price_source": "genai-prices, 2026-11-20",
             "price": "genai-prices, 2026-11-20: prompt 3, completion 15",
             "saved_usd": 0.5,
+            "saved_route_usd": None,
             "latency_ms": 12.345,
             "ttft_ms": 3.5,
             "overhead_ms": 0.25,

@@ -52,7 +52,15 @@ async def test_of_nothing_counts_are_zero_and_everything_else_is_unknown(desk: D
         "latency_ms": UNKNOWN,
         "ttft_ms": UNKNOWN,
         "overhead_ms": UNKNOWN,
-        "costs": {"total_usd": 0.0, "unknown": 0, "saved_usd": 0.0, "saved_percent": None, "by_origin": {}},
+        "costs": {
+            "total_usd": 0.0,
+            "unknown": 0,
+            "saved_usd": 0.0,
+            "saved_route_usd": None,
+            "baseline": None,
+            "saved_percent": None,
+            "by_origin": {},
+        },
         "errors": {"total": 0, "by_kind": {}},
     }
 
@@ -211,3 +219,18 @@ async def test_figures_can_be_of_a_model_a_project_a_client_or_a_caller(desk: De
         assert (found["requests"]["total"], found["latency_ms"]["p50"]) == (1, latency_ms)
     nobody = await desk.stats.snapshot("1h", filters=Filters(user="ann", client="http"))
     assert (nobody["requests"]["total"], nobody["latency_ms"]) == (0, UNKNOWN)
+
+
+async def test_what_routing_saved_is_told_apart_and_with_the_model_it_is_measured_against(desk: Desk) -> None:
+    words = "user: prompt 1, completion 2; against openai:gpt-4o"
+    for number in range(3):
+        desk.ledger.record(row(f"auto_{number}", model="auto", price_source=words, saved_route_usd=0.25, saved_usd=0.0))
+    desk.ledger.record(row("dearer", model="auto", price_source=words, saved_route_usd=-0.1, saved_usd=0.0))
+    desk.ledger.record(row("named", saved_usd=0.0))
+    costs = (await desk.stats.snapshot("24h"))["costs"]
+    assert (costs["saved_usd"], costs["saved_route_usd"]) == (0.0, 0.65)
+    assert costs["baseline"] == "openai:gpt-4o"
+    desk.ledger.roll_up()
+    assert (await desk.stats.snapshot("24h"))["costs"] == costs
+    found = await desk.ledger.get("dearer")
+    assert (found["saved_route_usd"], found["price_source"]) == (-0.1, "user")

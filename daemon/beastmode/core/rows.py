@@ -6,6 +6,9 @@ import msgspec
 
 from beastmode.core.types import CacheResult, Origin, Outcome, Tier, Usage
 
+AGAINST = "; against "
+"""In the words of a price it stands before the model against which the saving of routing is told."""
+
 
 class RowCache(msgspec.Struct, frozen=True):
     """The cache's part of a ledger row."""
@@ -36,6 +39,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
         price_source: Its price in words, as `costs.arithmetic.in_words` writes them: where it is from (`user`, `free`,
             or the table with its date), and the rates; None: nothing was priced.
         saved_usd: What a hit saved; None is unknown.
+        saved_route_usd: What the user's baseline would have cost, less what it cost; None: no baseline, or unknown.
         latency_ms: Whole duration.
         ttft_ms: Time to the first text, where it was streamed.
         overhead_ms: The part of the duration that was ours; None where it was not measured.
@@ -67,6 +71,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     cost_usd: float | None = None
     price_source: str | None = None
     saved_usd: float | None = None
+    saved_route_usd: float | None = None
     latency_ms: float | None = None
     ttft_ms: float | None = None
     overhead_ms: float | None = None

@@ -238,6 +238,17 @@ class OtelSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     interval_s: Annotated[float, Meta(ge=1)] = 60.0
 
 
+class CostSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is said of costs.
+
+    Attributes:
+        baseline: The model that you would ask without `auto`: requests to `auto` are told what they saved against it.
+            Registered, or only in the price table; empty: no saving by routing is told.
+    """
+
+    baseline: str = ""
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything a user can set.
 
@@ -250,6 +261,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         plugins: Plugins.
         keys: API keys.
         retention: How long history is kept.
+        costs: What is said of costs.
         health: What counts as healthy.
         otel: OpenTelemetry.
     """
@@ -262,5 +274,6 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     plugins: PluginSettings = PluginSettings()
     keys: KeySettings = KeySettings()
     retention: RetentionSettings = RetentionSettings()
+    costs: CostSettings = CostSettings()
     health: HealthSettings = HealthSettings()
     otel: OtelSettings = OtelSettings()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from beastmode.core.rows import AGAINST
 from beastmode.core.types import Price, Usage
 
 FREE = "free"
@@ -113,11 +114,13 @@ class Quoted(msgspec.Struct, frozen=True):
         source: `user`, `free`, or the table with its date.
         price: USD per million tokens.
         terms: Why just this price held, such as `over 200000 prompt tokens` or `batch`.
+        baseline: The model against which the saving of routing is told; empty: none.
     """
 
     source: str
     price: Price
     terms: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 def in_words(source: str, price: Price, *terms: str) -> str:
@@ -135,17 +138,29 @@ def in_words(source: str, price: Price, *terms: str) -> str:
     return "; ".join([f"{source}: {', '.join(rates)}", *(term for term in terms if term)])
 
 
+def against(words: str, baseline: str) -> str:
+    """Adds the model against which the saving of routing is told.
+
+    Args:
+        words: From `in_words`.
+        baseline: Its id.
+    """
+    return f"{words}{AGAINST}{baseline}"
+
+
 def from_words(words: str) -> Quoted:
     """Reads what `in_words` wrote.
 
     Args:
         words: The line; one that names only a source has no prices.
     """
+    words, _, baseline = words.partition(AGAINST)
     source, _, rest = words.partition(": ")
     if source == FREE:
-        return Quoted(FREE, Price(0.0, 0.0))
+        return Quoted(FREE, Price(0.0, 0.0), baseline=baseline)
     rates, *terms = rest.split("; ")
-    return Quoted(source, Price(**{name: float(text) for name, text in _RATE.findall(rates)}), tuple(terms))
+    price = Price(**{name: float(text) for name, text in _RATE.findall(rates)})
+    return Quoted(source, price, tuple(terms), baseline)
 
 
 def number(value: float) -> str:

@@ -28,8 +28,9 @@ def cost_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     if words is None:
         return [_says(_without_price(row, cost), cost)]
     quoted = from_words(words)
+    routed = _routed(row, quoted.baseline)
     if quoted.source == FREE:
-        return [_says("a model that costs nothing, or has no price: $0", cost)]
+        return [_says("a model that costs nothing, or has no price: $0", cost), *routed]
     usage = _usage(row)
     if cost is None:
         return [_says(f"cost unknown: {_missing(usage, quoted.price)}", None), _source(words)]
@@ -37,13 +38,25 @@ def cost_lines(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     lines = [
         _line(part) for part in _parts(quoted.price, usage, cost) if part.amount and (part.rate_usd or not by_second)
     ]
-    return [*lines, _says(f"cost: ${number(cost)}", cost), _source(words)]
+    return [*lines, _says(f"cost: ${number(cost)}", cost), _source(words), *routed]
 
 
 def _of_hit(saved_usd: float | None, tier: str | None) -> list[dict[str, Any]]:
     where = "an identical request's answer" if tier == "flight" else "a stored answer"
     worth = "unknown" if saved_usd is None else f"${number(saved_usd)}"
     return [_says(f"{where}: $0; saved what it had cost: {worth}", 0.0)]
+
+
+def _routed(row: Mapping[str, Any], baseline: str) -> list[dict[str, Any]]:
+    """What routing saved, where the user named a model to measure that against."""
+    saved, cost = row.get("saved_route_usd"), row.get("cost_usd")
+    if not baseline:
+        return []
+    if saved is None or cost is None:
+        return [_says(f"saved by routing: unknown, since a price of {baseline} is", None)]
+    would = number(round(cost + saved, 9))
+    sign = "saved" if saved >= 0 else "lost"
+    return [_says(f"with {baseline} it would have cost ${would}: {sign} by routing ${number(abs(saved))}", saved)]
 
 
 def _without_price(row: Mapping[str, Any], cost: float | None) -> str:

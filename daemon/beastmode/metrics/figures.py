@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from beastmode.core.rows import AGAINST
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
 from beastmode.metrics.kinds import SLICES
@@ -74,6 +75,10 @@ _EVERY = """{span},
 _KNOWN = """CASE WHEN coalesce(sum(n), 0) = coalesce(sum({of}_n), 0) OR sum({of}_n) > 0
     THEN coalesce(sum({of}_nusd), 0) / 1e9 END"""
 _COST, _SAVED = _KNOWN.format(of="cost"), _KNOWN.format(of="saved")
+_ROUTED = "CASE WHEN sum(routed_n) > 0 THEN sum(routed_nusd) / 1e9 END"
+_BASELINE = f"""CASE WHEN sum(routed_n) > 0 THEN (SELECT group_concat(name, ' or ') FROM (
+    SELECT DISTINCT substr(text, instr(text, '{AGAINST}') + {len(AGAINST)}) AS name
+    FROM word WHERE instr(text, '{AGAINST}') > 0 ORDER BY 1)) END"""
 _UNKNOWN = "coalesce(sum(n) - sum(cost_n), 0)"
 
 
@@ -117,6 +122,8 @@ _FIGURES = f"""{_PAID}
             'total_usd', {_COST},
             'unknown', {_UNKNOWN},
             'saved_usd', {_SAVED},
+            'saved_route_usd', {_ROUTED},
+            'baseline', {_BASELINE},
             'saved_percent', 100.0 * sum(saved_nusd) / nullif(sum(saved_nusd) + sum(cost_nusd), 0),
             'by_origin', {_BY_ORIGIN}) FROM paid),
         'errors', (SELECT json_object(
@@ -143,7 +150,8 @@ _LINE = f"""
         for name in _TOKENS
     )
 }),
-    'cost_usd', {_COST}, 'unknown', {_UNKNOWN}, 'saved_usd', {_SAVED},
+    'cost_usd', {_COST}, 'unknown', {_UNKNOWN}, 'saved_usd', {_SAVED}, 'saved_route_usd', {_ROUTED},
+    'baseline', {_BASELINE},
     'latency_ms', sum(latency_us) FILTER (WHERE outcome = 'success' AND own > 0) / 1e3
         / nullif(sum(latency_n) FILTER (WHERE outcome = 'success' AND own > 0), 0)"""
 

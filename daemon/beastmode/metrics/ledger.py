@@ -188,6 +188,7 @@ class Ledger:
             error_tip="The daemon was killed during this call; what it cost is unknown. Ask again.",
             cost_usd=None,
             saved_usd=None,
+            saved_route_usd=None,
             usage=None,
         )
         payload = self._payload(killed)

@@ -47,6 +47,7 @@ ROW = """json_object(
     'price_source', (SELECT substr(text, 1, instr(text || ': ', ': ') - 1) FROM word WHERE id = r.price),
     'price', (SELECT text FROM word WHERE id = r.price),
     'saved_usd', r.saved_nusd / 1e9,
+    'saved_route_usd', r.routed_nusd / 1e9,
     'latency_ms', r.latency_us / 1e3,
     'ttft_ms', r.ttft_us / 1e3,
     'overhead_ms', r.overhead_us / 1e3,

@@ -82,12 +82,20 @@ def _costs(
     return {
         "total": {**total, "saved_percent": _percent(total)},
         "kinds": _kinds(lines("provider", *span)["rows"]),
-        "savings": {"cache": {"usd": total["saved_usd"], "baseline": CACHE_BASELINE}},
+        "savings": _savings(total),
         "rows": chosen["rows"],
         "left_out": chosen["left_out"],
         "models": models["rows"],
         "over_time": {"step": step, "points": points},
     }
+
+
+def _savings(total: dict[str, Any]) -> dict[str, Any]:
+    """Each saving with what it is measured against; that of routing where a baseline was named."""
+    found = {"cache": {"usd": total["saved_usd"], "baseline": CACHE_BASELINE}}
+    if total["saved_route_usd"] is not None:
+        found["routing"] = {"usd": total["saved_route_usd"], "baseline": total["baseline"]}
+    return found
 
 
 def _short(line: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ ROW_SUMS = """
     coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
     count(latency_us) AS latency_n, coalesce(sum(latency_us), 0) AS latency_us,
     count(ttft_us) AS ttft_n, coalesce(sum(ttft_us), 0) AS ttft_us,
-    count(overhead_us) AS overhead_n, coalesce(sum(overhead_us), 0) AS overhead_us"""
+    count(overhead_us) AS overhead_n, coalesce(sum(overhead_us), 0) AS overhead_us,
+    count(routed_nusd) AS routed_n, coalesce(sum(routed_nusd), 0) AS routed_nusd"""
 """The sums of a roll-up, of rows."""
 
 SUMS = ", ".join(f"sum({name}) AS {name}" for name in SUM_COLUMNS)

@@ -24,7 +24,7 @@ REQUEST_COLUMNS = (
     *("request_id", "at_us", "kind", "session", "route", "tip"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost_nusd", "saved_nusd", "latency_us", "ttft_us", "overhead_us"),
-    *("similarity_ppm", "confidence_ppm", "price"),
+    *("similarity_ppm", "confidence_ppm", "price", "routed_nusd"),
 )
 _NO_CACHE = RowCache(result="bypass")
 _NO_USAGE = Usage()
@@ -127,6 +127,7 @@ class RowWriter:
             None if row.similarity is None else round(row.similarity * 1e6),
             None if row.confidence is None else round(row.confidence * 1e6),
             None if row.price_source is None else word(row.price_source[:TEXT_MAX_CHARS]),
+            None if row.saved_route_usd is None else round(row.saved_route_usd * 1e9),
         )
 
     def _store_kind(self, kind: Values) -> int:

@@ -6,6 +6,7 @@ SUM_COLUMNS = (
     *("n", "cost_n", "cost_nusd", "saved_n", "saved_nusd", "usage_n"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("latency_n", "latency_us", "ttft_n", "ttft_us", "overhead_n", "overhead_us"),
+    *("routed_n", "routed_nusd"),
 )
 """What a roll-up adds up; `x_n` counts the rows in which x is known."""
 
@@ -149,6 +150,15 @@ MIGRATIONS = (
     );
     INSERT INTO rolled VALUES (1, 0, 0);
     CREATE TABLE rolled_level (level INTEGER PRIMARY KEY, since INTEGER NOT NULL, until INTEGER NOT NULL);
+    """,
+    """
+    ALTER TABLE request ADD COLUMN routed_nusd INTEGER;
+    ALTER TABLE rollup ADD COLUMN routed_n INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE rollup ADD COLUMN routed_nusd INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE summary ADD COLUMN routed_n INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE summary ADD COLUMN routed_nusd INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session_rollup ADD COLUMN routed_n INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE session_rollup ADD COLUMN routed_nusd INTEGER NOT NULL DEFAULT 0;
     """,
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
