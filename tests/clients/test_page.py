@@ -67,5 +67,5 @@ def test_names_of_models(door: Door, name: str) -> None:
 
 
 def test_every_section_that_names_a_program_has_something_to_copy() -> None:
-    for section in ("Claude Code", "Codex", "aider", "llm", "Editors"):
+    for section in ("Claude Code", "Codex", "aider", "llm", "Continue", "Editors"):
         assert any(blocks(section, language) for language in ("console", "json", "ini", "yaml"))

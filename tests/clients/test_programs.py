@@ -1,4 +1,4 @@
-"""Claude Code, Codex, llm and aider, unmodified, with a Chat Completions model and with a Messages model behind."""
+"""Claude Code, Codex, llm, aider and Continue, unmodified, with models of either protocol behind the daemon."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_file_is_edited_with_its_own_tools(
     assert file.read_text() == AFTER, running.said
     if program.name != "aider":  # it has no tools: it finds the file in the answer
         assert DONE in running.said
-        assert len(door.calls(model)) == (3 if program.name == "Claude Code" else 2)
+        assert len(door.calls(model)) == (2 if program.name == "Codex" else 3)
     assert {row["outcome"] for row in door.rows(model)} == {"success"}
 
 

@@ -197,6 +197,17 @@ def _llm_prepare(home: Path, door: Door, model: str) -> None:
     (folder / "extra-openai-models.yaml").write_text(made_true(models, door.url, model))
 
 
+def _continue(door: Door, model: str, prompt: str) -> list[str]:
+    return ["cn", "--auto", "-p", prompt]
+
+
+def _continue_prepare(home: Path, door: Door, model: str) -> None:
+    (home / ".continue").mkdir()
+    (config,) = blocks("Continue", "yaml")
+    (home / ".continue" / "config.yaml").write_text(made_true(config, door.url, model))
+    (home / ".continue" / ".env").write_text(f"BEAST_TOKEN={door.token}\n")
+
+
 def _aider_prepare(home: Path, door: Door, model: str) -> None:
     """Its list of models' prices, so that it does not fetch one."""
     caches = home / ".aider" / "caches"
@@ -209,7 +220,8 @@ CLAUDE_CODE_BY_ENVIRONMENT = Program(
     "Claude Code", as_on_the_page("Claude Code", "claude --model"), environ=CLAUDE_ENVIRON
 )
 CODEX = Program("Codex", _codex, _codex_prepare)
+CONTINUE = Program("Continue", _continue, _continue_prepare, {"CONTINUE_TELEMETRY_ENABLED": "0"})
 LLM = Program("llm", _llm, _llm_prepare, edits=False)
 AIDER = Program("aider", as_on_the_page("aider", "aider --model"), _aider_prepare)
-PROGRAMS = [CLAUDE_CODE, CODEX, LLM, AIDER]
+PROGRAMS = [CLAUDE_CODE, CODEX, LLM, AIDER, CONTINUE]
 LLM_TOOL = 'def get_weather(city: str) -> str:\n    "The weather of a town."\n    return city + ": 7 degrees"\n'

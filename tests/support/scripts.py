@@ -145,6 +145,9 @@ def steps_of_an_edit(tools: dict[str, Any], path: str, old: str, new: str) -> li
     if {"Read", "Edit"} <= set(tools):  # Claude Code edits only what it has read
         edit = {"file_path": path, "old_string": old, "new_string": new}
         return [("Read", {"file_path": path}), ("Edit", edit)]
+    if {"Read", "MultiEdit"} <= set(tools):  # Continue
+        edits = [{"old_string": old, "new_string": new}]
+        return [("Read", {"filepath": path}), ("MultiEdit", {"file_path": path, "edits": edits})]
     patch = f"*** Begin Patch\n*** Update File: {path}\n@@\n-{old} and more\n+{new} and more\n*** End Patch\n"
     if "apply_patch" in tools:
         return [("apply_patch", {"input": patch})]
