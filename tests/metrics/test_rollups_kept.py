@@ -181,6 +181,8 @@ class TestPruning:
             await desk.ledger.get(f"req_{20_000 - deleted}")
         assert (await desk.stats.snapshot("24h"))["requests"]["total"] == 20_000
         assert await desk.ledger.prune(max_bytes=before) == 0
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+            assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
 
     async def test_nothing_is_deleted_unless_it_is_asked_for(self, desk: Desk) -> None:
         desk.record(at_s=1.0)

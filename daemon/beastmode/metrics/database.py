@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from beastmode.metrics.schema import MIGRATIONS
 CHECK_MAX_BYTES = 32 << 20
 BUSY_TIMEOUT_S = 10.0
 PRUNE_CHUNK = 5_000
+VACUUM_PAGES = 1_000
+BREATH_S = 0.005
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -38,18 +42,28 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
+def _free_pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+
 class Database:
     """One SQLite file in WAL mode. `open` and `set_aside` are the writer's; readers take connections with `reader`.
 
     Args:
         path: The file; made as 0600 where it is missing, its folder as 0700.
         on_damage: Gets a sentence when the file was set aside.
+
+    Attributes:
+        generation: Rises when the file was set aside: connections are of the old one.
+        writing: Held during each transaction that writes. SQLite alone lets those who work in many steps go first again
+            and again; with this, and a breath between the steps, the one who writes rows waits for one step at most.
     """
 
     def __init__(self, path: Path, on_damage: Callable[[str], None]) -> None:
         self.path = path
         self._on_damage = on_damage
         self.generation = 0
+        self.writing = threading.Lock()
 
     def open(self) -> sqlite3.Connection:
         """Opens the file for the one writer, in the newest schema.
@@ -114,12 +128,23 @@ class Database:
         with contextlib.closing(self._connect()) as connection:
             while True:
                 large = max_bytes is not None and used_bytes(connection) > max_bytes
-                count = self._prune_chunk(connection, (1 << 62) if large else before_us)
+                with self.writing:
+                    count = self._prune_chunk(connection, (1 << 62) if large else before_us)
                 if not count:
                     break
                 deleted += count
-            connection.execute("PRAGMA incremental_vacuum").fetchall()
+                time.sleep(BREATH_S)
+            self._shrink(connection)
         return deleted
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """Gives free pages back to the disk; a file of the first schema keeps them, and uses them again."""
+        free, before = _free_pages(connection), -1
+        while free and free != before:
+            with self.writing:
+                connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            time.sleep(BREATH_S)
+            free, before = _free_pages(connection), free
 
     def _prune_chunk(self, connection: sqlite3.Connection, before_us: int) -> int:
         oldest = """

@@ -90,7 +90,8 @@ class _Writer:
         rows = [one for one in batch if type(one) is Row]
         ended = {row.request_id for row in rows}
         intents = [one for one in batch if type(one) is Intent and one.request_id not in ended]
-        self._transact(rows, intents, ended & self._open_intents)
+        with self._database.writing:
+            self._transact(rows, intents, ended & self._open_intents)
         self._open_intents |= {intent.request_id for intent in intents}
         self._open_intents -= ended
         self._wrote(len(rows))

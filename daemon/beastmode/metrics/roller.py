@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+import time
 
 from beastmode.core.clock import Clock
-from beastmode.metrics.database import Database
+from beastmode.metrics.database import BREATH_S, Database
 from beastmode.metrics.rollups import roll
 
 PAUSE_S = 2.0
@@ -74,8 +75,12 @@ class Roller:
             sqlite3.Error: The disk refuses.
         """
         with self._turn, contextlib.closing(self._database.derived()) as connection:
-            while not self._stopping and roll(connection, self._clock.wall_s()):
-                pass
+            while not self._stopping and self._step(connection):
+                time.sleep(BREATH_S)
+
+    def _step(self, connection: sqlite3.Connection) -> bool:
+        with self._database.writing:
+            return roll(connection, self._clock.wall_s())
 
     def _run(self) -> None:
         while not self._stopping:

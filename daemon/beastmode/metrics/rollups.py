@@ -19,7 +19,7 @@ from beastmode.metrics.kinds import join_kinds
 from beastmode.metrics.schema import SUM_COLUMNS
 from beastmode.metrics.spans import DAY_S, LEVELS_S, MINUTE_S, US, Level
 
-CHUNK = 20_000
+CHUNK = 5_000
 GRACE_S = 120
 LONG_CHARS = 30_000
 KEPT_S = {MINUTE_S: 49 * 3_600, **dict.fromkeys(LEVELS_S[1:-1], 62 * DAY_S)}
