@@ -127,7 +127,6 @@ class House:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
-            await self.watching.start(stack)
             log.info("daemon ready", extra={"fields": {"socket": str(self.paths.rpc_socket), "version": __version__}})
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
@@ -171,6 +170,7 @@ class House:
         self.token = Token(self.paths.token_file)
         await self.token.load()
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
+        await self.watching.start(stack)
         await self._open_http_door()
         await server.start()
         return server

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from beastmode import __version__
 from beastmode.background.alerts import LOOK_S, Alerts
 from beastmode.background.loop_lag import LoopLag
 from beastmode.background.periodic import Periodic
@@ -21,6 +22,7 @@ from beastmode.core.settings import Settings
 from beastmode.metrics.disk_space import DiskSpace
 from beastmode.metrics.health import Health, Issue
 from beastmode.metrics.ledger import Ledger
+from beastmode.metrics.telemetry import PAUSE_S, Telemetry
 from beastmode.routing.models import Registry
 from beastmode.routing.vault import Vault
 
@@ -82,6 +84,11 @@ class Watching:
         )
         self.health.add("alerts", alerts.problem, "mend health.on_change in config.toml, then beast config reload")
         self._work = [Periodic(alerts.look, LOOK_S, clock)]
+        self._telemetry: Telemetry | None = None
+        if settings().otel.endpoint:
+            telemetry = self._telemetry = Telemetry(settings().otel, __version__, ledger)
+            self.health.add("telemetry", lambda: _telemetry_problem(telemetry))
+            self._work.append(Periodic(telemetry.turn, PAUSE_S, clock))
         self.health.figures.update(disks=self._disks.figures, loop_lag_ms=self.loop_lag.figures)
 
     async def start(self, stack: contextlib.AsyncExitStack) -> None:
@@ -92,6 +99,9 @@ class Watching:
         """
         self.loop_lag.start()
         stack.callback(self.loop_lag.close)
+        if self._telemetry is not None:
+            await self._telemetry.start()
+            stack.push_async_callback(self._telemetry.close)
         for one in self._work:
             one.start()
             stack.push_async_callback(one.close)
@@ -127,3 +137,8 @@ class Watching:
 
 def _shared_problem(shared: SharedTier) -> Issue | None:
     return None if shared.problem is None else Issue("cache l3", "degraded", shared.problem, shared.tip)
+
+
+def _telemetry_problem(telemetry: Telemetry) -> Issue | None:
+    problem = telemetry.problem()
+    return None if problem is None else Issue("telemetry", "degraded", problem, telemetry.tip)

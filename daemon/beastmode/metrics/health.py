@@ -104,8 +104,7 @@ class Health:
 
         Returns:
             `{status, why, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s},
-            models: {id: {status, why, tip, registered, success, failure, latency_s}}, parts: {name: state}}` and further
-            figures.
+            models: {id: {status, why, tip, registered, success, failure, latency_s}}, parts: {name: state}}`, and more.
         """
         rules = self._rules()
         window, trouble = await self._look(rules)

@@ -69,7 +69,7 @@ async def config_reload(services: Services, caller: Caller, params: Nothing) -> 
     loaded = await services.reload()
     after = loaded.settings
     changed = [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
-    waiting = [name for name in changed if name in ("plugins", "keys", "log", "http")]
+    waiting = [name for name in changed if name in ("plugins", "keys", "log", "http", "otel")]
     tiers = ("l1", "l2", "redis")
     if any(getattr(before.cache, tier) != getattr(after.cache, tier) for tier in tiers):
         waiting.append("cache")
