@@ -27,6 +27,7 @@ _COMMANDS = {
     "errors": "requests:errors",
     "monitor": "monitor:monitor",
     "cost": "cost:cost",
+    "load-test": "load_test:load_test",
     "sessions": "sessions:sessions",
     "cache": "cache:cache",
     "forget": "forget:forget",
