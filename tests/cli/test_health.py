@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +83,29 @@ def test_without_a_daemon_the_code_is_3(beast: Beast, monkeypatch: pytest.Monkey
 def test_without_a_model_it_says_how_to_add_one(daemon: FakeDaemon, beast: Beast) -> None:
     daemon.on("health.get", {**HEALTHY, "models": {}})
     assert "beast models add" in beast("health").err
+
+
+DOCS = (Path(__file__).resolve().parent.parent.parent / "docs" / "monitoring.md").read_text()
+
+
+@pytest.mark.parametrize(("status", "code"), [("healthy", 0), ("degraded", 8), ("unhealthy", 9)])
+def test_the_line_for_cron_does_what_the_page_on_monitoring_says(daemon: FakeDaemon, status: str, code: int) -> None:
+    (line,) = re.findall(r"```crontab\n(.*)\n```", DOCS)
+    daemon.on("health.get", {**HEALTHY, "status": status})
+    environ = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "BEAST_HOME": str(daemon.home), "HOME": "/"}
+    done = subprocess.run(["/bin/sh", "-c", line.split(maxsplit=5)[5]], env=environ, capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr == ""
+    assert (done.stdout == "") is (status == "healthy")
+
+
+def test_the_program_that_the_page_on_monitoring_shows_notifies(tmp_path: Path) -> None:
+    (table, _) = (
+        tomllib.loads(one)["health"]["on_change"] for one in re.findall(r"```toml\n(\[health.on_[^`]*)```", DOCS)
+    )
+    notify = tmp_path / "notify-send"
+    notify.write_text(f'#!/bin/sh\nprintf "%s|" "$@" > {tmp_path}/said\n')
+    notify.chmod(0o755)
+    told = {"BEASTMODE_STATUS": "degraded", "BEASTMODE_CAUSE": "disk: full.", "BEASTMODE_TIP": "df -h"}
+    subprocess.run(table["command"], env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **told}, check=True)
+    assert (tmp_path / "said").read_text() == "BEAST MODE is degraded|disk: full. df -h|"

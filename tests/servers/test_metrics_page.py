@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +190,49 @@ def test_counters_survive_a_restart_and_a_kill(upstream: ProviderServer) -> None
     assert total(after, "beast_requests_total") == 5
     assert total(after, "beast_request_duration_seconds_count") == 5
     assert total(after, "beast_cost_usd_total") == pytest.approx(total(before, "beast_cost_usd_total") * 1.25)
+
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+ONLY_SOMETIMES = {"beast_fallbacks_total", "beast_semantic_index_entries"}
+
+
+def named(text: str) -> set[str]:
+    """Names of metrics in a text, without what is only a part of one."""
+    return set(re.findall(r"\b(?:beast|process)_[a-z_]+[a-z]\b", text))
+
+
+def test_every_metric_of_the_grafana_dashboard_is_there_with_its_labels(daemon: Daemon) -> None:
+    board = json.loads((DOCS / "grafana.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    found = samples(daemon)
+    there = {name for name, _ in found}
+    assert len(asked) > 20
+    for query in [*asked, board["templating"]["list"][1]["query"]["query"]]:
+        assert named(query), query
+        assert named(query) <= there, query
+        for name, matchers in re.findall(r"\b((?:beast|process)_[a-z_]+)\{([^}]*)\}", query):
+            wanted = set(re.findall(r"([a-z_]+)[=!]", matchers))
+            assert any(wanted <= {label for label, _ in labels} for other, labels in found if other == name), query
+
+
+def test_panels_of_the_grafana_dashboard_do_not_overlap() -> None:
+    board = json.loads((DOCS / "grafana.json").read_text())
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in board["panels"]):
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+
+
+def test_the_page_on_monitoring_names_every_metric_and_none_that_is_not_there(daemon: Daemon) -> None:
+    text = (DOCS / "monitoring.md").read_text()
+    there = {name for name, _ in samples(daemon)}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in there} | ONLY_SOMETIMES
+    in_words = named(text)
+    assert families - in_words == set()
+    assert {name for name in in_words if re.sub(r"_(bucket|sum|count)$", "", name) not in families} == set()
