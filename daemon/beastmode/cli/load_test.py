@@ -14,7 +14,7 @@ from beastmode.cli import figures, life
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.completing import model_names
 from beastmode.cli.screen import Screen
-from beastmode.core.errors import CODES, NotFoundError
+from beastmode.core.errors import CODES, UnknownModelError
 
 if TYPE_CHECKING:
     from beastmode.cli.load import Load
@@ -127,7 +127,7 @@ def require_models(client: Client, wanted: list[str]) -> None:
         wanted: Ids of models, or `auto`.
 
     Raises:
-        NotFoundError: One is not, with the nearest names.
+        UnknownModelError: One is not, with the nearest names.
     """
     known = [one["id"] for one in client.call("models.list")["models"]]
     for model in wanted:
@@ -136,7 +136,7 @@ def require_models(client: Client, wanted: list[str]) -> None:
         if model not in known:
             near = difflib.get_close_matches(model, known, n=1, cutoff=0.5)
             tips = [f"did you mean {one}" for one in near] or [f"beast models add {model}"]
-            raise NotFoundError(f"There is no model `{model}`.", tips=[*tips, "beast models"], model=model)
+            raise UnknownModelError(f"There is no model `{model}`.", tips=[*tips, "beast models"], model=model)
 
 
 def _told(screen: Screen, load: Load) -> int:

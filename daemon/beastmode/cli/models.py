@@ -17,9 +17,11 @@ _HEAD = ("MODEL", "KIND", "STATE", "ENDPOINT", "NAME THERE", "PRICE PER MILLION 
 _WEIGHTS_HEAD = ("WEIGHTS", "SIZE", "HERE", "LICENCE", "ABOUT")
 
 
-@click.group(cls=Group, default="list", lazy={"add": "beastmode.cli.models_add:add"})
+@click.group(
+    cls=Group, default="list", lazy={"add": "beastmode.cli.models_add:add", "compare": "beastmode.cli.compare:compare"}
+)
 def models() -> None:
-    """Register, list, test, find and fetch models.
+    """Register, list, test, compare, find and fetch models.
 
     Alone it lists them. Starts the daemon where none runs.
     """
@@ -63,13 +65,20 @@ def remove(screen: Screen, id: str) -> None:
 
 @models.command()
 @click.argument("id", shell_complete=model_names)
+@click.option("--workflow", is_flag=True, help="All that a model is for: five steps, each with its verdict.")
 @pass_screen
-def test(screen: Screen, id: str) -> int:
+def test(screen: Screen, id: str, workflow: bool) -> int:
     """Test every endpoint of the model ID.
 
-    Reachable, key valid, model known, reply well-formed: in this order, and what failed is said exactly.
+    Reachable, key valid, model known, reply well-formed: in this order, and what failed is said exactly. With
+    --workflow also: registration, listing, code generation, performance and cost tracking, each ok, failed or unknown,
+    with its cause and what to do; that asks the model four questions. The exit code is 5 where something failed.
     """
     with life.connected(screen) as client:
+        if workflow:
+            from beastmode.cli import workflow as steps
+
+            return steps.run(screen, client, id)
         reply = client.call("models.test", {"id": id})
     if screen.as_json:
         screen.json(reply)
