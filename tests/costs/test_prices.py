@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beastmode.core.types import Deployment, Limits, Message, Price, Request, Usage
+from beastmode.costs.arithmetic import against, from_words, in_words, token_parts
 from beastmode.costs.prices import Prices, cost_usd
 from support.ledger import StillClock
 
@@ -93,6 +94,38 @@ def test_caching_never_makes_a_call_dearer_than_without_where_reads_are_cheaper(
     assert with_cache is not None
     assert without is not None
     assert 0 <= with_cache <= without + 2e-9
+
+
+rates = st.none() | rate
+
+
+@given(
+    st.builds(Price, rates, rates, rates, rates, rates, rates),
+    st.builds(Usage, tokens, tokens, st.none() | tokens, st.none() | tokens, st.none() | tokens),
+    st.none() | tokens,
+)
+def test_the_sum_is_that_of_its_lines(price: Price, usage: Usage, hour: int | None) -> None:
+    parts = [part for part in token_parts(price, usage, hour) if part.amount]
+    assert sum(part.amount for part in parts) == (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
+    found = cost_usd(price, usage, written_1h_tokens=hour)
+    known = [part.rate_usd for part in parts if part.rate_usd is not None]
+    if len(known) < len(parts):
+        assert found is None
+    else:
+        want = sum(part.amount * each for part, each in zip(parts, known, strict=True)) / 1e6
+        assert found == pytest.approx(want, rel=1e-12, abs=1e-9)
+
+
+@given(st.builds(Price, rates, rates, rates, rates, rates, rates, rates), st.sampled_from(["", "batch", "over 5 x"]))
+def test_a_price_in_words_is_read_back(price: Price, term: str) -> None:
+    quoted = from_words(against(in_words("a table, 2026-11-20", price, term), "openai:gpt-4o"))
+    assert (quoted.source, quoted.terms, quoted.baseline) == (
+        "a table, 2026-11-20",
+        (term,) if term else (),
+        "openai:gpt-4o",
+    )
+    for name in Price.__struct_fields__:
+        assert getattr(quoted.price, name) == pytest.approx(getattr(price, name), abs=1e-11)
 
 
 class TestWhosePrice:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from math import isnan, nan
 from typing import NamedTuple
 
 import msgspec
@@ -59,16 +60,32 @@ def cost_usd(
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     if prompt is None or completion is None:
         return None
-    rates = price.prompt, price.completion
-    if None not in rates and not (usage.cached_tokens or usage.cache_write_tokens or price.reasoning is not None):
-        micro_usd += prompt * (price.prompt or 0.0) + completion * (price.completion or 0.0)
-        return round(micro_usd / 1e6, 9)  # the plain case, at a third of the time
-    for part in token_parts(price, usage, written_1h_tokens):
-        if part.amount:
-            if part.rate_usd is None:
-                return None
-            micro_usd += part.amount * part.rate_usd
-    return round(micro_usd / 1e6, 9)
+    micro_usd += _micro_usd(price, usage, prompt, completion, written_1h_tokens)
+    return None if isnan(micro_usd) else round(micro_usd / 1e6, 9)
+
+
+def _micro_usd(price: Price, usage: Usage, prompt: int, completion: int, written_1h_tokens: int | None) -> float:
+    """The sum of `token_parts`, at a fifth of the time; NaN where a rate that is needed is unknown."""
+    unknown = nan if price.per_second is None else 0.0
+    prompt_rate = unknown if price.prompt is None else price.prompt
+    completion_rate = unknown if price.completion is None else price.completion
+    total = 0.0
+    cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
+    if cached or written:
+        cached = min(cached, prompt)
+        written = min(written, prompt - cached)
+        for_an_hour = min(written_1h_tokens or 0, written)
+        prompt -= cached + written
+        write_rate = prompt_rate if price.cache_write is None else price.cache_write
+        hour_rate = write_rate if price.cache_write_1h is None else price.cache_write_1h
+        total = cached * (prompt_rate if price.cached is None else price.cached) if cached else 0.0
+        total += (written - for_an_hour) * write_rate if written > for_an_hour else 0.0
+        total += for_an_hour * hour_rate if for_an_hour else 0.0
+    if price.reasoning is not None and usage.reasoning_tokens:
+        reasoning = min(usage.reasoning_tokens, completion)
+        completion -= reasoning
+        total += reasoning * price.reasoning
+    return total + (prompt * prompt_rate if prompt else 0.0) + (completion * completion_rate if completion else 0.0)
 
 
 def token_parts(price: Price, usage: Usage, written_1h_tokens: int | None = None) -> Iterator[Part]:

@@ -11,7 +11,7 @@ from beastmode.costs.arithmetic import FREE, in_words, scaled
 from beastmode.costs.tariffs import Tariff, in_force
 
 BATCHED = ("batch", "flex")
-STANDARD = ("", "default", "standard", "standard_only", "auto", "on_demand", "scale")
+STANDARD = frozenset({"", "default", "standard", "standard_only", "auto", "on_demand", "scale"})
 """Modes of service that cost what a model costs."""
 
 
@@ -92,9 +92,9 @@ class Offer:
             None where it was served in a way whose price is unknown.
         """
         standard = self._always or in_force(self._standard, at_s, _tariff_of)
-        name = mode.told or mode.asked
-        if name in STANDARD:
+        if mode is PLAIN:
             return standard.at(prompt_tokens)
+        name = mode.told or mode.asked
         found = standard.modes.get(name)
         if found is not None:
             return in_force(found, at_s, _tariff_of).at(prompt_tokens)

@@ -81,8 +81,10 @@ class Prices:
         if offer.source == FREE and deployment.provider in FREE_PROVIDERS:
             return Charge(0.0, FREE)
         mode = PLAIN
-        if billing is not None or asked is not None:
-            mode = Mode(billing.service_tier if billing is not None else "", asked if isinstance(asked, str) else "")
+        if billing is not None and billing.service_tier:
+            mode = PLAIN if billing.service_tier in STANDARD else Mode(told=billing.service_tier)
+        elif isinstance(asked, str) and asked not in STANDARD:
+            mode = Mode(asked=asked)
         quote = offer.quote(usage.prompt_tokens or 0, mode, self._clock.wall_s())
         if quote is None:
             return Charge(None, None)
