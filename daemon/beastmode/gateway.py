@@ -26,7 +26,7 @@ from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.deltas import OnDelta, pieces_of
+from beastmode.core.deltas import Begun, OnDelta, pieces_of
 from beastmode.core.errors import (
     BadInputError,
     BeastError,
@@ -302,6 +302,8 @@ class Gateway:
             ticket.attempts, ticket.deployment = number, deployment
             ticket.free = self._prices.is_free(deployment)
             flight.deployment = deployment
+            if number > 1:
+                flight.delta(Begun())  # what an attempt that failed had begun is over
             self._reserve(ticket, deployment)
             began_s = self._clock.mono_s()
             try:

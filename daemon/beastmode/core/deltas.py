@@ -41,7 +41,7 @@ class ToolPiece(msgspec.Struct, frozen=True):
 
 
 class Begun(msgspec.Struct, frozen=True):
-    """The provider has begun to answer; comes at most once, before everything else.
+    """The provider has begun to answer; comes before everything else, and anew with each attempt to get an answer.
 
     Attributes:
         protocol: The protocol whose very bytes follow as `Relayed` beside the pieces; empty: none do.

@@ -140,7 +140,8 @@ class Upstream:
             relay: The protocol whose caller gets the very bytes: `Begun` names it, and an answer in one piece carries
                 them as its `reply`. The reader hands on those of a stream. Empty: nobody does, and a `reply` holds
                 nothing but headers.
-            on_delta: Gets `Begun`, with the headers a caller may want, as soon as a stream begins well.
+            on_delta: Gets `Begun`, with the headers a caller may want, as soon as a reply begins well. For one that
+                comes in one piece, though a stream was asked for, it names no protocol: nobody can relay it.
 
         Raises:
             ProviderError: Whatever went wrong.
@@ -149,8 +150,8 @@ class Upstream:
 
         def begun(reply: Incoming, streams: bool) -> None:
             got.update(kept_headers(reply.headers))
-            if streams and on_delta is not None:
-                on_delta(Begun(relay, got))
+            if on_delta is not None:
+                on_delta(Begun(relay if streams else "", got))
 
         try:
             raw = await self._exchange("POST", errand, headers, body, reader, begun)
