@@ -151,3 +151,13 @@ async def test_thresholds_that_are_set_anew_hold_at_once(desk: Desk) -> None:
     rules[0] = HealthSettings(min_requests=4, window_s=1)
     desk.clock.now_s += 2
     assert (await health.check())["status"] == "healthy"
+
+
+async def test_a_look_that_was_dear_is_kept_for_a_moment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_window, "DEAR_S", -1.0)
+    monkeypatch.setattr(health_window, "SHARE", 1e9)
+    desk.note(1)
+    assert (await desk.recently.look(300)).every.success == 1
+    desk.note(1)
+    assert (await desk.recently.look(300)).every.success == 1
+    assert (await desk.recently.look(301)).every.success == 2

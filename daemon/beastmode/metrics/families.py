@@ -99,7 +99,21 @@ def _money(totals: Totals) -> list[Family]:
             who,
             per=1e9,
         ),
+        _routed(totals),
     ]
+
+
+def _routed(totals: Totals) -> Family:
+    """A gauge: a model that was dearer than the baseline makes it fall."""
+    who = ("origin", "model", "provider")
+    known = _sum(totals, "routed_n", *who)
+    family = Family(
+        "beast_routing_saved_usd", "gauge", "What routing saved against the baseline since the ledger began.", []
+    )
+    for key, nusd in sorted(_sum(totals, "routed_nusd", *who).items()):
+        if known[key]:
+            family.add(nusd / 1e9, **dict(zip(who, key, strict=True)))
+    return family
 
 
 def _tokens(totals: Totals) -> list[Family]:
