@@ -49,7 +49,7 @@ class Ticket:
         answer: As it is told, where a stored answer is about to be replayed.
         overhead_ms: The part of its time that was ours, once its upstream call has ended.
         flight: The upstream call that it waits for, its own or another's.
-        free: That call costs nothing, whatever comes of it.
+        free: The calls made for it cost nothing, whatever comes of them.
     """
 
     __slots__ = (

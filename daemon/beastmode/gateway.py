@@ -300,7 +300,7 @@ class Gateway:
             if request.max_cost_usd is not None:
                 require_within(request.max_cost_usd, self._prices.upper_bound(request, deployment), deployment)
             ticket.attempts, ticket.deployment = number, deployment
-            ticket.free = self._prices.is_free(deployment)
+            ticket.free = (number == 1 or ticket.free) and self._prices.is_free(deployment)
             flight.deployment = deployment
             if number > 1:
                 flight.delta(Begun())  # what an attempt that failed had begun is over

@@ -332,6 +332,11 @@ class TestFailure:
             provider="custom",
         )
 
+    def test_a_call_of_a_model_that_asks_for_no_money_cost_nothing_whatever_came_of_it(self) -> None:
+        one = ticket()
+        one.leads, one.attempts, one.deployment, one.free = True, 1, DEPLOYMENT, True
+        assert failure_row(one, UpstreamError("500"), "failure", 101.0).cost_usd == 0.0
+
     @pytest.mark.parametrize(
         "kind",
         [RefusedConnectionError, DNSError, TLSError, EndpointUnreachableError, AuthenticationError, RateLimitedError],
