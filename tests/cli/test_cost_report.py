@@ -246,3 +246,15 @@ def test_unknown_is_never_a_zero(daemon: FakeDaemon, beast: Beast) -> None:
     assert "spent      unknown" in out
     assert "judge unknown (1)" in out
     assert beast("cost", "report", "--html").code == 0
+
+
+def test_savings_of_the_cache_and_of_routing_stand_apart_each_with_its_baseline(
+    daemon: FakeDaemon, beast: Beast
+) -> None:
+    savings = {**FOUND["savings"], "routing": {"usd": -0.25, "baseline": "openai:gpt-4o"}}
+    daemon.on("cost.statement", {**FOUND, "savings": savings})
+    said = "$0.50 by the cache, against what the stored answers cost when they were made; "
+    assert said + "-$0.25 by routing, against openai:gpt-4o" in beast("cost").out
+    page = beast("cost", "report", "--html").out
+    assert "Saved by routing" in page
+    assert "against openai:gpt-4o" in page

@@ -20,7 +20,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_t
 _COLUMNS = (
     *("requests", "success", "failure", "refused", "cancelled", "hits"),
     *(f"tokens.{name}" for name in _TOKENS),
-    *("cost_usd", "unknown", "saved_usd", "latency_ms"),
+    *("cost_usd", "unknown", "saved_usd", "saved_route_usd", "baseline", "latency_ms"),
 )
 _EXAMPLES = """
 \b

@@ -58,16 +58,24 @@ def _parts(title: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     total = found["total"]
-    saved = words.money(found["savings"]["cache"], "usd")
-    return [
+    savings = found["savings"]
+    known = f"{total['unknown']:,} of unknown cost" if total["unknown"] else "all costs known"
+    shown = [
+        ("Spent", words.money(total), known),
         (
-            "Spent",
-            words.money(total),
-            f"{total['unknown']:,} of unknown cost" if total["unknown"] else "all costs known",
+            "Saved by the cache",
+            words.money(savings["cache"], "usd"),
+            f"{words.percent(total['saved_percent'])} of what it would have cost",
         ),
-        ("Saved", saved, f"{words.percent(total['saved_percent'])} of what it would have cost"),
+    ]
+    if "routing" in savings:
+        routed = words.money(savings["routing"], "usd")
+        shown.append(("Saved by routing", routed, f"against {savings['routing']['baseline']}"))
+    mean = figures.duration(total["latency_ms"]) if total["success"] else "-"
+    return [
+        *shown,
         ("Requests", f"{total['requests']:,}", words.counted(total)),
-        ("Mean latency", figures.duration(total["latency_ms"]) if total["success"] else "-", "of successes"),
+        ("Mean latency", mean, "of successes"),
     ]
 
 

@@ -73,7 +73,11 @@ def money(line: Mapping[str, Any], of: str = "cost_usd") -> str:
 
 def dollars(amount: float | None) -> str:
     """An amount to the cent, and a small one to the digit that says something."""
-    return figures.usd(amount) if amount is None or abs(amount) < 0.095 else f"${amount:,.2f}"
+    return (
+        figures.usd(amount)
+        if amount is None or abs(amount) < 0.095
+        else f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+    )
 
 
 def unknown(total: Mapping[str, Any]) -> str:

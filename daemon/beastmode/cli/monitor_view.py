@@ -161,9 +161,10 @@ def _sums(metrics: Mapping[str, Any], before: Mapping[str, Any] | None) -> Itera
     )
     unknown = f" · {figures.count(costs['unknown'], 'request')} of unknown cost" if costs.get("unknown") else ""
     percent = "" if costs.get("saved_percent") is None else f" ({costs['saved_percent']:.1f}%)"
-    yield _row(
-        "spent", f"{figures.usd(costs['total_usd'])}{unknown}   saved {figures.usd(costs['saved_usd'])}{percent}"
-    )
+    routed = costs.get("saved_route_usd")
+    more = "" if routed is None else f" · {figures.usd(routed)} by routing, against {costs.get('baseline')}"
+    saved = f"{figures.usd(costs['saved_usd'])}{percent}{more}"
+    yield _row("spent", f"{figures.usd(costs['total_usd'])}{unknown}   saved {saved}")
 
 
 def _row(name: str, value: str) -> Line:
