@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -352,6 +353,57 @@ class TestOtherPaths:
         assert (first.headers["x-beast-cache"], second.headers["x-beast-cache"]) == ("bypass", "hit_exact")
 
 
+class TestAnOfferOfHttp2:
+    """Programs of the JDK offer `h2c` with every request; nobody takes it, and the request is served as it is."""
+
+    OFFER = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAABAAMAAABk"}
+
+    def test_a_request_is_served_with_its_body(self, door: Door) -> None:
+        got = ask(door, "chat", "from a JDK", headers=self.OFFER)
+        assert (got.status, text_of("chat", got.json)) == (200, "You said: from a JDK")
+        assert (
+            door.get("/v1/models", **{name.replace("-", "_"): value for name, value in self.OFFER.items()}).status
+            == 200
+        )
+
+    def test_many_on_one_connection_are_served_in_their_order(self, door: Door) -> None:
+        head = "".join(f"{name}: {value}\r\n" for name, value in {**door.all_headers(), **self.OFFER}.items())
+        place = door.url.removeprefix("http://")
+        body = json.dumps(chat("pipelined")).encode()
+        post = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {place}\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+        last = f"GET /healthz HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n\r\n"
+        with socket.create_connection(tuple(place.split(":")), timeout=20) as connection:  # type: ignore[arg-type]
+            connection.sendall((post.encode() + body) * 50 + last.encode())
+            replies = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert replies.count(b"HTTP/1.1 200 OK") == 51
+        assert replies.count(b"You said: pipelined") == 50
+        assert replies.endswith(b'{"status":"ok"}')
+
+    def test_no_other_protocol_is_offered_in_vain(self, door: Door) -> None:
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        assert ask(door, "chat", "x", headers=headers).status == 400
+
+
+class TestWhatIsRefusedSaysWhy:
+    @pytest.mark.parametrize(
+        ("path", "tip"),
+        [
+            ("/chat/completions", "/v1/chat/completions"),
+            ("/v1/v1/messages", "/v1/messages"),
+            ("/models", "/v1/models"),
+            ("/v1/nothing", "/openapi.json"),
+        ],
+    )
+    def test_a_slip_in_the_base_url_is_named(self, door: Door, path: str, tip: str) -> None:
+        got = door.post(path, {})
+        assert (got.status, got.json["error"]["code"]) == (404, "not_found")
+        assert tip in got.json["error"]["message"]
+
+    def test_a_code_says_what_kind_of_refusal_it_is(self, door: Door) -> None:
+        assert Door(door.url, "wrong").get("/v1/models").json["error"]["code"] == "invalid_api_key"
+        assert door.get("/v1/chat/completions").json["error"]["code"] == "bad_input"
+
+
 class TestOlderEndpoints:
     def test_a_chat_about_code(self, door: Door) -> None:
         asked = {"sessionId": "older-1", "message": "```python\nx = 1\n```", "model": "custom:ok", "useLLM": True}
@@ -388,8 +440,6 @@ class TestOlderEndpoints:
 
 class TestThePort:
     def test_a_port_that_is_taken_is_a_warning(self) -> None:
-        import socket
-
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with Daemon(environ={"BEAST_HTTP__PORT": str(port)}) as one:

@@ -308,7 +308,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
         POST + b"X-Bare: a\rb\r\n\r\n",
         POST + b"X-Bare: a\nb: c\r\n\r\n",
         POST + b"X-No-Colon\r\n\r\n",
-        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}",
+        POST + b"Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.0\r\n\r\n",
         b"GET http://evil.example/ HTTP/1.1\r\n" + HEAD + b"\r\n",

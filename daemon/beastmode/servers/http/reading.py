@@ -62,6 +62,12 @@ class Load(Protocol):
     unfinished_bytes: int
 
 
+OFFERED = "h2c"
+"""The protocol that programs of the JDK offer with each request; nobody is bound to take it."""
+
+_OFFERS = frozenset({"upgrade", "http2-settings", "connection"})
+
+
 class _StopError(Exception):
     """Ends the parser; why is in `Reader.refusal`."""
 
@@ -99,13 +105,14 @@ class Reader:
         self._pieces: list[bytes] = []
         self._header_count = self._head_bytes = self._body_bytes = self._framing_bytes = 0
         self._chunked = False
+        self._offering = b""
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes | memoryview) -> None:
         """Reads on; never raises."""
         known = self.in_head
         try:
-            self._parser.feed_data(data)
+            self._parse(data)
         except httptools.HttpParserInvalidMethodError:
             self._give_up(Refusal(501, "There is no such method.", ("use GET, HEAD or POST",)))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -120,6 +127,29 @@ class Reader:
             self._framing_bytes += len(data)
             if self._framing_bytes > FRAMING_MAX_BYTES + FRAMING_FACTOR * self._body_bytes:
                 self._give_up(Refusal(400, "There is far more around the chunks than in them.", ("send larger ones",)))
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Feeds the parser; a request that offers another protocol is read again without its offer.
+
+        The parser takes what follows such a head for the other protocol, its body too.
+        """
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                if not self._offering:
+                    raise
+                self._parser = httptools.HttpRequestParser(self)
+                data = self._offering + data[offer.args[0] :]
+                self._offering = b""
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        """The head of a request, without the headers by which it offers another protocol."""
+        kept = [f"{name}: {value}" for name, value in self._headers.items() if name not in _OFFERS]
+        line = b"%b %b HTTP/%b" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        return b"\r\n".join([line, *(one.encode("latin-1") for one in kept), b"", b""])
 
     def forget(self) -> None:
         """Lets go of what is unfinished."""
@@ -177,6 +207,9 @@ class Reader:
 
     def on_headers_complete(self) -> None:
         """The head is whole: now the request comes in, or it does not."""
+        if self._headers.get("upgrade", "").lower() == OFFERED and self._parser.should_upgrade():
+            self._offering = self._without_offer()
+            return
         exchange = self._exchange = self._make()
         headers = exchange.headers = self._headers
         exchange.method = _METHODS.get(self._parser.get_method(), "")
@@ -216,6 +249,8 @@ class Reader:
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        if self._offering:
+            return
         exchange, pieces = self._exchange, self._pieces
         assert exchange is not None
         if pieces:
@@ -261,7 +296,7 @@ class Reader:
                 self._stop(400, "Only the transfer encoding `chunked` of HTTP/1.1 is read.", "send a Content-Length")
             self._chunked = True
         if "upgrade" in headers and self._parser.should_upgrade():
-            self._stop(400, "This connection can not become another.", "switch HTTP/2 and WebSockets off: HTTP/1.1")
+            self._stop(400, "This connection can not become another.", "switch WebSockets off: HTTP/1.1")
         if int(headers.get("content-length", "0")) > self._limits.body_bytes:
             self._too_large_body()
         if "expect" in headers:

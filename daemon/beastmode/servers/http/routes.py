@@ -7,7 +7,13 @@ from typing import Any
 
 import msgspec
 
-from beastmode.core.errors import BeastError, NotFoundError
+from beastmode.core.errors import (
+    AccessError,
+    BadInputError,
+    BeastError,
+    InternalError,
+    NotFoundError,
+)
 from beastmode.servers.dashboard import Dashboard
 from beastmode.servers.http import bodies
 from beastmode.servers.http.answering import Answering
@@ -18,6 +24,7 @@ from beastmode.servers.http.listing import PREFIX, Listing
 from beastmode.servers.http.metrics_page import MetricsPage
 from beastmode.servers.http.openapi import document
 from beastmode.servers.http.original import ChatBody, FeatureBody, Original
+from beastmode.servers.http.original import refusal as refusal_of_api
 from beastmode.servers.http.pings import Pings
 from beastmode.servers.services import Services
 from beastmode.wire.anthropic_door import AnthropicMessages
@@ -93,8 +100,11 @@ class Router:
             message: One sentence.
             tips: What to do next.
         """
+        error = _refused(status)(message, tips=list(tips))
+        if path.startswith("/api/"):
+            return refusal_of_api(error)
         dialect = self._messages if path.startswith("/v1/messages") else self._chat
-        return dialect.error(BeastError(message, tips=list(tips)), status)
+        return dialect.error(error, status)
 
     def _make_routes(self, pings: Pings) -> list[Route]:
         answering, listing = Answering(self._services, pings), Listing(self._services)
@@ -145,8 +155,16 @@ class Router:
             message = f"{exchange.path[:200]} does not take {exchange.method[:20]}."
             exchange.reply(405, self.refusal(path, 405, message, (f"it takes {allow}",)), [("allow", allow)])
             return
-        error = NotFoundError(f"There is nothing at {exchange.path[:200]}.", tips=["GET /openapi.json lists the paths"])
-        exchange.reply(404, self.refusal(path, 404, error.message, tuple(error.tips)))
+        tip = self._meant(path) or "GET /openapi.json lists the paths"
+        exchange.reply(404, self.refusal(path, 404, f"There is nothing at {exchange.path[:200]}.", (tip,)))
+
+    def _meant(self, path: str) -> str | None:
+        """A tip where the base URL lacks its `/v1`, or has it twice."""
+        for meant in (f"/v1{path}", path.removeprefix("/v1")):
+            if meant in self._methods and meant != path:
+                slip = "lacks /v1 at its end" if len(meant) > len(path) else "has one /v1 too many"
+                return f"{meant} is meant: the base URL {slip}"
+        return None
 
     def _openapi(self, exchange: Exchange) -> None:
         exchange.reply(200, msgspec.json.encode(document(self._services.version, self.routes)))
@@ -158,6 +176,13 @@ class Router:
     def _root(self, exchange: Exchange) -> None:
         about = {"name": "BEAST MODE", "version": self._services.version, "paths": "/openapi.json"}
         exchange.reply(200, msgspec.json.encode(about))
+
+
+def _refused(status: int) -> type[BeastError]:
+    """What kind of error a refusal with this status is."""
+    if status >= 500:
+        return InternalError
+    return {401: AccessError, 404: NotFoundError}.get(status, BadInputError)
 
 
 def _healthz(exchange: Exchange) -> None:
