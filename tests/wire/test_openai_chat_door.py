@@ -48,6 +48,7 @@ class TestReading:
         assert make_key(read(messages=[{"role": "user", "content": "hi", "refusal": None, "annotations": []}])) == plain
         assert make_key(read(n=1, seed=None, stream=True, stream_options={"include_usage": True})) == plain
         assert make_key(read(max_completion_tokens=5)) == make_key(read(max_tokens=5))
+        assert make_key(read(max_tokens=-1)) == plain  # as programs for local servers say that there is no bound
         assert make_key(read(stop="x")) == make_key(read(stop=["x"]))
         called = {"role": "assistant", "tool_calls": [CALL]}
         assert make_key(read(messages=[{**called, "content": ""}])) == make_key(read(messages=[called]))
@@ -81,7 +82,19 @@ class TestReading:
         ]
 
     @pytest.mark.parametrize(
-        "name", ["api_base", "base_url", "api_key", "organization", "custom_llm_provider", "api_version", "headers"]
+        "name",
+        [
+            "api_base",
+            "base_url",
+            "api_key",
+            "organization",
+            "custom_llm_provider",
+            "api_version",
+            "headers",
+            "baseURL",
+            "apiKey",
+            "endpoint",
+        ],
     )
     def test_a_request_chooses_no_endpoint_and_no_key(self, name: str) -> None:
         with pytest.raises(errors.BadInputError, match=name) as caught:
@@ -108,7 +121,7 @@ class TestReading:
             ({"stream": "yes"}, "stream"),
             ({"temperature": "hot"}, "temperature"),
             ({"temperature": True}, "temperature"),
-            ({"max_tokens": -1}, "max_tokens"),
+            ({"max_tokens": -2}, "max_tokens"),
             ({"n": 1.5}, "n"),
             ({"tools": {}}, "tools"),
             ({"tools": ["f"]}, "tools"),
@@ -286,6 +299,12 @@ class TestErrors:
             (errors.UnknownModelError("x"), 404, "not_found_error", "model_not_found"),
             (errors.ContextTooLongError("x"), 400, "invalid_request_error", "context_length_exceeded"),
             (errors.RateLimitedError("x"), 429, "rate_limit_error", "rate_limit_exceeded"),
+            (
+                errors.NoHealthyModelError("x", details={"cause": "rate_limited"}),
+                429,
+                "rate_limit_error",
+                "rate_limit_exceeded",
+            ),
             (errors.BudgetError("x"), 402, "insufficient_quota", "insufficient_quota"),
             (errors.UpstreamError("x"), 503, "api_error", "upstream"),
             (errors.BadRequestError("x"), 413, "invalid_request_error", "bad_request"),

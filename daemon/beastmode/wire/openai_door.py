@@ -14,14 +14,22 @@ from beastmode.wire.dialect import Dialect, explained
 
 ENDPOINT_FIELDS = frozenset(
     {
+        "apiBase",
+        "apiKey",
         "api_base",
-        "base_url",
         "api_key",
+        "api_url",
         "api_version",
-        "organization",
+        "azure_endpoint",
+        "baseURL",
+        "baseUrl",
+        "base_url",
         "custom_llm_provider",
+        "endpoint",
+        "endpoint_url",
         "extra_headers",
         "headers",
+        "organization",
     }
 )
 """Fields with which other gateways let a request choose where it goes; here that is the user's configuration alone."""
@@ -55,7 +63,7 @@ class OpenAIDialect(Dialect, ABC):
                     "message": explained(error),
                     "type": details.get("upstream_type") or _TYPES.get(status) or _type(status),
                     "param": details.get("upstream_param") or details.get("param"),
-                    "code": details.get("upstream_code") or _CODES.get(error.kind, error.kind),
+                    "code": details.get("upstream_code") or _code(error),
                 }
             }
         )
@@ -63,6 +71,11 @@ class OpenAIDialect(Dialect, ABC):
     def broken(self, error: BeastError, status: int) -> bytes:
         """Writes the error as the last event; no `[DONE]` follows it."""
         return b"data: " + self.error(error, status) + b"\n\n"
+
+
+def _code(error: BeastError) -> str:
+    kind = "rate_limited" if error.details.get("cause") == "rate_limited" else error.kind  # it cools down still
+    return _CODES.get(kind, kind)
 
 
 def _type(status: int) -> str:
@@ -201,6 +214,8 @@ def read_params(given: Mapping[str, Any], apart: frozenset[str]) -> dict[str, An
     for name, value in given.items():
         if value is None or name in apart:
             continue
+        if value == -1 and name in _LENGTHS:  # as local servers have it: no bound
+            continue
         check = _KNOWN.get(name)
         if check is not None and not _is(value, check[0]):
             wrong(name, check[1])
@@ -212,6 +227,7 @@ def read_params(given: Mapping[str, Any], apart: frozenset[str]) -> dict[str, An
     return params
 
 
+_LENGTHS = frozenset({"max_tokens", "max_completion_tokens"})
 _NUMBER = ((int, float), "a number")
 _COUNT = ((int,), "a whole number that is not negative")
 _FLAG = ((bool,), "true or false")

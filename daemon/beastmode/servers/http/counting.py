@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from beastmode.core.errors import BeastError
 from beastmode.core.plugins import Call
 from beastmode.core.types import Deployment, Request
-from beastmode.servers.http.answering import refuse
+from beastmode.servers.http.answering import OFF_LOOP_BYTES, refuse
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import apply
 from beastmode.servers.services import Services
@@ -32,7 +33,7 @@ class Counting:
     async def count(self, exchange: Exchange) -> None:
         """Answers with `{"input_tokens": N}`; the header `x-beast-estimate: true` marks an estimate."""
         try:
-            request = apply(self._dialect.read(exchange.body, exchange.headers), exchange.headers)
+            request = await self._read(exchange)
             self._services.gateway.named(request)
             tokens, estimated = await self._tokens(request)
         except BeastError as error:
@@ -40,6 +41,13 @@ class Counting:
             return
         headers = [("x-beast-estimate", "true")] if estimated else []
         exchange.reply(200, msgspec.json.encode({"input_tokens": tokens}), headers)
+
+    async def _read(self, exchange: Exchange) -> Request:
+        """Reads a request; a large one in a thread."""
+        body, headers = exchange.body, exchange.headers
+        read = self._dialect.read
+        request = read(body, headers) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(read, body, headers)
+        return apply(request, headers)
 
     async def _tokens(self, request: Request) -> tuple[int, bool]:
         services = self._services
@@ -50,6 +58,8 @@ class Counting:
                 key = services.vault.key_for(deployment)
                 timeout_s = services.settings.upstream.timeout_s
                 return await counter(Call(request=request, deployment=deployment, key=key, timeout_s=timeout_s)), False
+        if request.native is not None and len(request.native.body) >= OFF_LOOP_BYTES:
+            return await asyncio.to_thread(estimated_tokens, request), True
         return estimated_tokens(request), True
 
     def _counter(self, deployment: Deployment) -> Counter | None:

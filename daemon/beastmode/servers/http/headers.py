@@ -116,6 +116,8 @@ def of_stream(ticket: Ticket) -> Pairs:
         pairs += [("x-beast-model", deployment.model), ("x-beast-provider", deployment.provider)]
         pairs.append(("x-beast-route", f"{deployment.id} answers"))
     pairs.append(("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result))
+    if not ticket.follows:
+        pairs.append(("x-beast-saved-usd", _money(0.0)))
     return pairs
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 
 from beastmode.core.errors import BadInputError, BeastError, ConflictError
-from beastmode.core.types import Answer
+from beastmode.core.types import Answer, Request
 from beastmode.servers.http.exchange import Exchange
-from beastmode.servers.http.headers import of_error, status_of
+from beastmode.servers.http.headers import Pairs, apply, of_answer, of_error, status_of
 from beastmode.servers.methods.answers import ChatParams
 from beastmode.servers.methods.answers import chat as chat_method
 from beastmode.servers.services import Caller, Services
+from beastmode.wire.openai_door import ENDPOINT_FIELDS
+from beastmode.wire.relay import OFF_LOOP_BYTES
 
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n(.*?)^ {0,3}\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
 class ChatBody(msgspec.Struct, kw_only=True, rename="camel"):
@@ -74,17 +76,23 @@ class Original:
         """Answers `GET /api/models/custom/monitoring`, for the last 24 hours or the `window` of its query."""
         return _guarded(exchange, self._monitoring)
 
-    async def _chat(self, exchange: Exchange) -> dict[str, Any]:
-        body = _decoded(exchange.body, ChatBody)
+    async def _chat(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
+        body = await _decoded(exchange.body, ChatBody)
         if not body.use_llm:
             raise _no_workspace("An answer without a model")
+        asked = apply(Request(model="", messages=[]), exchange.headers)
         params = ChatParams(
-            message=body.message, session_id=body.session_id, model=body.model or None, workspace=body.repo
+            message=body.message,
+            session_id=body.session_id,
+            model=body.model or None,
+            workspace=body.repo or asked.workspace,
+            tags=asked.tags,
+            cache=asked.cache,
+            max_cost_usd=asked.max_cost_usd,
         )
-        user = exchange.headers.get("x-beast-user", "").strip() or f"uid:{os.getuid()}"
-        found = chat_method(self._services, Caller(user, client="http:api"), params)
+        found = chat_method(self._services, Caller(asked.user, client="http:api"), params)
         answer = found if isinstance(found, Answer) else await found
-        return {
+        told = {
             "success": True,
             "message": answer.text,
             "code": code_in(answer.text),
@@ -94,14 +102,24 @@ class Original:
             "cost": answer.cost_usd,
             "cache": answer.cache,
         }
+        return told, of_answer(answer, None)
 
-    async def _generate_feature(self, exchange: Exchange) -> dict[str, Any]:
-        _decoded(exchange.body, FeatureBody)
+    async def _generate_feature(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
+        await _decoded(exchange.body, FeatureBody)
         raise _no_workspace("A feature")
 
-    async def _monitoring(self, exchange: Exchange) -> dict[str, Any]:
+    async def _monitoring(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
         figures = await self._services.stats.snapshot(exchange.query.get("window", "24h"))
-        return {"success": True, **monitored(figures, await self._services.health.check())}
+        return {"success": True, **monitored(figures, await self._services.health.check())}, []
+
+
+def refusal(error: BeastError) -> bytes:
+    """Writes an error as these endpoints do.
+
+    Args:
+        error: What went wrong.
+    """
+    return msgspec.json.encode({"success": False, "error": error.message, **error.data()})
 
 
 def code_in(text: str) -> str | None:
@@ -110,8 +128,17 @@ def code_in(text: str) -> str | None:
     Args:
         text: Markdown.
     """
-    found = _FENCE.search(text)
-    return found[2] if found else None
+    fence = ""
+    block: list[str] = []
+    for line in text.split("\n"):
+        mark = _FENCE.match(line)
+        if not fence:
+            fence = mark[1] if mark is not None else ""
+        elif mark is not None and mark[1].startswith(fence) and line.strip(" \t") == mark[1]:
+            return "".join(f"{one}\n" for one in block)
+        else:
+            block.append(line)
+    return None
 
 
 def monitored(figures: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,21 +206,33 @@ def _no_workspace(what: str) -> ConflictError:
     )
 
 
-def _decoded(body: bytes, kind: type[Any]) -> Any:
+async def _decoded(body: bytes, kind: type[Any]) -> Any:
+    return _read(body, kind) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(_read, body, kind)
+
+
+def _read(body: bytes, kind: type[Any]) -> Any:
     try:
-        return msgspec.json.decode(body, type=kind)
+        found = msgspec.json.decode(body, type=kind)
+        named = ENDPOINT_FIELDS.intersection(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
     except msgspec.ValidationError as error:
         raise BadInputError(f"The request does not fit: {error}.", tips=["GET /openapi.json says what fits"]) from None
     except (ValueError, RecursionError) as error:
         raise BadInputError("The request is not JSON.", tips=["send one JSON object"]) from error
+    if named:
+        raise BadInputError(
+            f"{min(named)}: a request can not choose an endpoint or a key.",
+            tips=[f"leave {min(named)} out; register the model instead: beast models add MODEL --base-url URL"],
+        )
+    return found
 
 
-async def _guarded(exchange: Exchange, work: Callable[[Exchange], Coroutine[Any, Any, dict[str, Any]]]) -> None:
+async def _guarded(
+    exchange: Exchange, work: Callable[[Exchange], Coroutine[Any, Any, tuple[dict[str, Any], Pairs]]]
+) -> None:
     """Answers with what `work` gives, or with its error."""
     try:
-        found = await work(exchange)
+        found, pairs = await work(exchange)
     except BeastError as error:
-        body = {"success": False, "error": error.message, **error.data()}
-        exchange.reply(status_of(error), msgspec.json.encode(body), of_error(error))
+        exchange.reply(status_of(error), refusal(error), of_error(error))
     else:
-        exchange.reply(200, msgspec.json.encode(found))
+        exchange.reply(200, msgspec.json.encode(found), pairs)
