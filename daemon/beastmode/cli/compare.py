@@ -54,7 +54,7 @@ def compare(
     output: str | None,
     **options: Any,
 ) -> int:
-    """Ask several models the same and show what they say, take and cost.
+    """Ask the models A B... the same, and show what they say, take and cost.
 
     The models work side by side, the prompts come one after another. An answer that fails is shown with its cause, and
     the rest goes on. Ctrl-C ends it and shows what there is. The requests have the origin `test`: they count in no rate

@@ -28,17 +28,8 @@ COLUMNS = (
     *("request_id", "at", "origin", "outcome", "error_kind", "model", "model_served", "deployment", "provider"),
     *("cache.result", "cache.tier", "similarity", "confidence"),
     *("usage.prompt_tokens", "usage.completion_tokens", "usage.cached_tokens", "usage.cache_write_tokens"),
-    *(
-        "usage.reasoning_tokens",
-        "cost_usd",
-        "price_source",
-        "price",
-        "saved_usd",
-        "saved_route_usd",
-        "latency_ms",
-        "ttft_ms",
-        "overhead_ms",
-    ),
+    *("usage.reasoning_tokens", "cost_usd", "price_source", "price", "saved_usd", "saved_route_usd"),
+    *("latency_ms", "ttft_ms", "overhead_ms"),
     *("attempts", "fell_back", "stream", "user", "workspace", "client", "session_id", "tags", "route", "error_tip"),
 )
 _EXAMPLES = """
