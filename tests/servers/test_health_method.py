@@ -179,3 +179,15 @@ def test_a_probe_leaves_no_row_among_the_requests_of_persons(daemon: Daemon, ups
     daemon.call("health.get", {"probe": True})
     assert daemon.rows() == []
     assert daemon.call("health.get")["requests"]["success"] == 0
+
+
+def test_a_probe_that_asks_for_a_token_leaves_a_row_of_its_own_with_its_cost(
+    daemon: Daemon, upstream: ProviderServer
+) -> None:
+    daemon.add("custom:e", f"{upstream.url}/no-list/404", upstream_model="ok", price={"prompt": 1.5, "completion": 2.5})
+    assert daemon.call("health.get", {"probe": True})["probes"][0]["ok"]
+    (row,) = daemon.rows(origin="all")
+    assert (row["origin"], row["outcome"], row["model"], row["client"]) == ("probe", "success", "custom:e", "daemon")
+    assert row["cost_usd"] > 0
+    assert daemon.call("metrics.get", {"window": "1h"})["requests"]["total"] == 0
+    assert daemon.call("metrics.get", {"window": "1h"})["costs"]["total_usd"] == row["cost_usd"]

@@ -21,7 +21,7 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.plugins import Call, Provider
-from beastmode.core.types import Deployment, Message, Request
+from beastmode.core.types import Deployment, Message, Request, Usage
 
 StepName = Literal["reachable", "key", "model", "reply"]
 
@@ -61,6 +61,20 @@ class Step(msgspec.Struct, frozen=True):
     detail: str
 
 
+class Asked(msgspec.Struct, frozen=True):
+    """The one token that was asked for.
+
+    Attributes:
+        latency_ms: How long that took.
+        usage: Tokens; None is unknown.
+        error: How it failed; None where it did not.
+    """
+
+    latency_ms: float
+    usage: Usage | None = None
+    error: BeastError | None = None
+
+
 class ProbeResult(msgspec.Struct, kw_only=True):
     """What a test of an endpoint found.
 
@@ -70,6 +84,7 @@ class ProbeResult(msgspec.Struct, kw_only=True):
         latency_ms: Duration of the last call that got an answer; None where none did.
         models: The endpoint's own list, where it has one.
         error: What failed, with kind and tips; None where nothing did.
+        asked: What may have cost money; None where the endpoint's list was enough.
     """
 
     ok: bool
@@ -77,6 +92,7 @@ class ProbeResult(msgspec.Struct, kw_only=True):
     latency_ms: float | None = None
     models: list[str] = []
     error: BeastError | None = None
+    asked: Asked | None = None
 
     @property
     def kind(self) -> str | None:
@@ -138,6 +154,7 @@ class _Probe:
         self._timeout_s = timeout_s
         self._clock = clock
         self._result = ProbeResult(ok=False, steps=[])
+        self._asking_since_s: float | None = None
 
     def _pass(self, name: StepName, detail: str) -> None:
         self._result.steps.append(Step(name, True, detail))
@@ -160,7 +177,13 @@ class _Probe:
             model=self._deployment.model,
             endpoint=self._deployment.base_url or None,
         )
+        if self._asking_since_s is not None and self._result.asked is None:
+            self._note_asked(error=error)
         return self._fail("reply" if self._result.steps else "reachable", error)
+
+    def _note_asked(self, usage: Usage | None = None, error: BeastError | None = None) -> None:
+        began_s = self._asking_since_s or 0.0
+        self._result.asked = Asked((self._clock.mono_s() - began_s) * 1000, usage, error)
 
     async def run(self) -> ProbeResult:
         where = self._deployment.base_url or "this machine"
@@ -208,7 +231,7 @@ class _Probe:
 
     async def _ask(self, listed: list[str]) -> ProbeResult:
         """Asks for one token."""
-        begun_s = self._clock.mono_s()
+        begun_s = self._asking_since_s = self._clock.mono_s()
         request = Request(
             model=self._deployment.model,
             messages=[Message(role="user", content="Hi")],
@@ -218,11 +241,15 @@ class _Probe:
         )
         call = Call(request=request, deployment=self._deployment, key=self._key, timeout_s=self._timeout_s)
         try:
-            await self._provider.call(call, None)
+            completion = await self._provider.call(call, None)
         except BeastError as error:
+            self._note_asked(error=error)
             return self._judge(error, listed)
         except Exception as error:
-            return self._judge(self._fault(error), listed)
+            fault = self._fault(error)
+            self._note_asked(error=fault)
+            return self._judge(fault, listed)
+        self._note_asked(completion.usage)
         self._result.latency_ms = (self._clock.mono_s() - begun_s) * 1000
         wanted = self._deployment.upstream_model
         self._pass("key", "the endpoint accepts it" if self._key else "none was sent and none is needed")

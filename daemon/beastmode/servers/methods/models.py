@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
+from beastmode.accounts import UNCHARGED_KINDS
 from beastmode.core.errors import BadInputError, NotFoundError
 from beastmode.core.plugins import Progress, Weights, WeightsInfo
+from beastmode.core.rows import Row, RowCache
 from beastmode.core.types import Deployment, Limits, Model, Price
 from beastmode.routing.endpoints import describe
-from beastmode.routing.probes import ProbeResult, probe
+from beastmode.routing.probes import Asked, ProbeResult, probe
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
 
@@ -216,7 +218,37 @@ async def try_out(services: Services, deployment: Deployment, key: str | None, *
     quick = provider.costs_money or not thorough
     timeout_s = PROBE_TIMEOUT_S if quick else LOCAL_PROBE_TIMEOUT_S
     limit_s = PROBE_LIMIT_S if quick else None
-    return await probe(deployment, key, provider, timeout_s, clock=services.clock, limit_s=limit_s, thorough=thorough)
+    at_s = services.clock.wall_s()
+    result = await probe(deployment, key, provider, timeout_s, clock=services.clock, limit_s=limit_s, thorough=thorough)
+    if result.asked is not None:
+        services.ledger.record(_row(services, deployment, result.asked, at_s))
+    return result
+
+
+def _row(services: Services, deployment: Deployment, asked: Asked, at_s: float) -> Row:
+    """The row of a token that was asked for: it is paid for as any other."""
+    error = asked.error
+    row = Row(
+        request_id=services.clock.new_id(),
+        at_s=at_s,
+        origin="probe",
+        outcome="success" if error is None else "failure",
+        cache=RowCache("bypass"),
+        model=deployment.model,
+        model_served=deployment.model if error is None else None,
+        deployment=deployment.id,
+        provider=deployment.provider,
+        usage=asked.usage,
+        latency_ms=asked.latency_ms,
+        attempts=1,
+        client="daemon",
+    )
+    if error is not None:
+        row.error_kind, row.error_tip = error.kind, " ".join([error.message, *error.tips[:1]])
+        row.cost_usd = 0.0 if error.kind in UNCHARGED_KINDS else None
+    elif asked.usage is not None:
+        row.cost_usd = services.prices.cost(deployment, asked.usage)
+    return row
 
 
 def _shown(services: Services, model: Model) -> dict[str, Any]:
