@@ -5,144 +5,32 @@ The expected sums are worked out by hand: a price of $1 per million tokens is 1,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from beastmode.core.types import Completion, Deployment, Price
-from beastmode.costs.lines import cost_lines
 from beastmode.costs.prices import Charge, Prices
-from beastmode.costs.table_check import checked
-from beastmode.costs.tariffs import Tariffs
-from beastmode.wire import anthropic, openai_chat_reply, openai_completions, openai_embeddings, responses
-from beastmode.wire.openai_chat_stream import ChatStream
-from support.ledger import StillClock
-
-Usage = dict[str, Any]
-
-GPT_4O = {"usd": [2.5, 10, 1.25], "modes": {"flex": [{"usd": [1.25, 5, 0.625]}]}}
-SONNET = {
-    "usd": [3, 15, 0.3, 3.75, 6],
-    "over": [[200_000, [6, 22.5, 0.6, 7.5, 12]]],
-    "modes": {"batch": [{"usd": [1.5, 7.5, 0.15, 1.875, 3]}]},
-}
-TABLE = {
-    "schema": 1,
-    "source": "a test",
-    "date": "2026-11-20",
-    "urls": {"openai": "https://api\\.openai\\.com", "x-ai": "https://api\\.x\\.ai"},
-    "providers": {
-        "openai": {
-            "exact": {"gpt-4o": 0, "gpt-4o-2024-08-06": 0, "text-embedding-3-small": 2, "gpt-3.5-turbo-instruct": 3},
-            "rules": [["^gpt-4o-mini", 1], ["^gpt-5", 4]],
-            "tariffs": [
-                [GPT_4O],
-                [{"usd": [0.15, 0.6, 0.075]}],
-                [{"usd": [0.02]}],
-                [{"usd": [1.5, 2]}],
-                [{"usd": [1.25, 10, 0.125]}],
-            ],
-        },
-        "anthropic": {"exact": {}, "rules": [["^claude-sonnet-4-5", 0]], "tariffs": [[SONNET]]},
-        "x-ai": {"exact": {"grok-3-mini": 0}, "rules": [], "tariffs": [[{"usd": [0.3, 0.5, 0.075]}]]},
-        "deepseek": {"exact": {"deepseek-chat": 0}, "rules": [], "tariffs": [[{"usd": [0.27, 1.1, 0.07]}]]},
-        "perplexity": {"exact": {"sonar": 0}, "rules": [], "tariffs": [[{"usd": [2, 8, None, None, None, 3]}]]},
-    },
-}
+from support.price_replies import (
+    Usage,
+    charged,
+    chat,
+    chat_stream,
+    deployment,
+    embeddings,
+    message,
+    message_stream,
+    response,
+    response_stream,
+    small_prices,
+    text_completion,
+)
 
 
 @pytest.fixture
 def prices() -> Prices:
-    return Prices(StillClock(), tariffs=Tariffs(table=checked(json.dumps(TABLE).encode(), "the table")))
-
-
-def deployment(model: str, **fields: Any) -> Deployment:
-    return Deployment(**{"id": model, "model": model, "provider": model.partition(":")[0], **fields})
-
-
-def chat(usage: Usage | None, **fields: Any) -> Completion:
-    """A plain reply of Chat Completions."""
-    answer = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
-    reply = {"object": "chat.completion", "model": "m", "choices": [answer], **fields}
-    return openai_chat_reply.decode(json.dumps(reply | ({} if usage is None else {"usage": usage})).encode())
-
-
-def chat_stream(usage: Usage | None, **fields: Any) -> Completion:
-    """A stream of Chat Completions, the usage in a last chunk without choices."""
-    chunks = [
-        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}], **fields},
-        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], **fields},
-        *([{"choices": [], "usage": usage}] if usage is not None else []),
-    ]
-    stream = ChatStream(lambda delta: None)
-    for chunk in chunks:
-        stream.feed(f"data: {json.dumps({'object': 'chat.completion.chunk', **chunk})}\n\n".encode())
-    stream.feed(b"data: [DONE]\n\n")
-    return stream.finish()
-
-
-def message(usage: Usage | None, **fields: Any) -> Completion:
-    """A plain reply of Anthropic's."""
-    content = [{"type": "text", "text": "Hi"}]
-    reply = {"type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": "end_turn"}
-    return anthropic.decode(json.dumps(reply | ({} if usage is None else {"usage": usage}) | fields).encode())
-
-
-def message_stream(usage: Usage | None, at_start: Usage | None = None) -> Completion:
-    """A stream of Anthropic's: counts of the prompt come first, that of the answer with the end."""
-    events: list[dict[str, Any]] = [
-        {"type": "message_start", "message": {"model": "m", "content": [], "usage": at_start}},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
-        {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, **({} if usage is None else {"usage": usage})},
-        {"type": "message_stop"},
-    ]
-    stream = anthropic.MessageStream(lambda delta: None)
-    for event in events:
-        stream.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
-    return stream.finish()
-
-
-def response(usage: Usage | None, **fields: Any) -> Completion:
-    """A plain reply of Responses."""
-    return responses.decode(json.dumps(_response(usage, fields)).encode())
-
-
-def response_stream(usage: Usage | None, **fields: Any) -> Completion:
-    """A stream of Responses, the usage in `response.completed`."""
-    stream = responses.ResponsesStream(lambda delta: None)
-    event = {"type": "response.completed", "response": _response(usage, fields)}
-    stream.feed(f"event: response.completed\ndata: {json.dumps(event)}\n\n".encode())
-    return stream.finish()
-
-
-def _response(usage: Usage | None, fields: dict[str, Any]) -> dict[str, Any]:
-    said = {"type": "message", "id": "m1", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}
-    reply = {"object": "response", "status": "completed", "model": "m", "output": [said], **fields}
-    return reply if usage is None else reply | {"usage": usage}
-
-
-def text_completion(usage: Usage | None) -> Completion:
-    """A plain reply of Completions."""
-    reply = {
-        "object": "text_completion",
-        "model": "m",
-        "choices": [{"text": "Hi", "index": 0, "finish_reason": "stop"}],
-    }
-    return openai_completions.decode(json.dumps(reply | {"usage": usage}).encode())
-
-
-def embeddings(usage: Usage | None) -> Completion:
-    """A plain reply of Embeddings."""
-    reply = {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.1]}]}
-    return openai_embeddings.decode(json.dumps(reply | {"usage": usage}).encode())
-
-
-def charged(prices: Prices, to: Deployment, brought: Completion, **fields: Any) -> Charge:
-    return prices.charge(to, brought.usage, brought.billing, **fields)
+    return small_prices()
 
 
 def nano(charge: Charge) -> int | None:
@@ -365,70 +253,3 @@ class TestSeconds:
 
     def test_without_the_time_it_is_unknown(self, prices: Prices) -> None:
         assert nano(charged(prices, deployment("custom:m", price=Price(per_second=0.001)), chat(self.USAGE))) is None
-
-
-class TestLines:
-    """The sum of a request, as `requests.get` and `beast requests show` tell it from a row of the ledger."""
-
-    def row(self, prices: Prices, to: Deployment, brought: Completion, **fields: Any) -> dict[str, Any]:
-        charge = charged(prices, to, brought, **fields)
-        usage = {name: getattr(brought.usage, name) for name in brought.usage.__struct_fields__}
-        return {
-            "outcome": "success",
-            "cache": {"result": "miss", "tier": None},
-            "model": to.model,
-            "usage": usage,
-            "cost_usd": charge.cost_usd,
-            "price": charge.words,
-            "saved_usd": 0.0,
-        }
-
-    def test_each_product_and_the_sum_and_whose_price_it_was(self, prices: Prices) -> None:
-        lines = cost_lines(self.row(prices, deployment("openai:gpt-4o"), chat(CACHED)))
-        assert [line["text"] for line in lines] == [
-            "86 prompt tokens x $2.5/M = $0.000215",
-            "1,920 tokens read from the prompt cache x $1.25/M = $0.0024",
-            "300 completion tokens x $10/M = $0.003",
-            "cost: $0.005615",
-            "price: a test, 2026-11-20",
-        ]
-        assert sum(line["usd"] for line in lines[:3]) == pytest.approx(lines[3]["usd"], abs=1e-12)
-
-    def test_what_a_row_does_not_hold_is_found_again(self, prices: Prices) -> None:
-        lines = cost_lines(self.row(prices, deployment("anthropic:claude-sonnet-4-5"), message(HOUR)))
-        found = {line["what"]: line["amount"] for line in lines if line["what"]}
-        assert found["tokens written to the prompt cache"] == 400
-        assert found["tokens written to the prompt cache for an hour"] == 600
-        timed = self.row(
-            prices, deployment("custom:m", price=Price(1.0, 2.0, per_second=0.001)), chat(CACHED), seconds=1.5
-        )
-        assert "1.5 seconds x $0.001/s = $0.0015" in [line["text"] for line in cost_lines(timed)]
-
-    def test_the_terms_that_held_are_named(self, prices: Prices) -> None:
-        over = {"input_tokens": 200_001, "output_tokens": 1}
-        lines = cost_lines(self.row(prices, deployment("anthropic:claude-sonnet-4-5"), message(over)))
-        assert lines[-1]["text"] == "price: a test, 2026-11-20, over 200000 prompt tokens"
-        flex = cost_lines(self.row(prices, deployment("openai:gpt-4o"), chat(CACHED, service_tier="flex")))
-        assert flex[-1]["text"] == "price: a test, 2026-11-20, flex"
-
-    def test_an_unknown_cost_says_what_is_missing(self, prices: Prices) -> None:
-        silent = cost_lines(self.row(prices, deployment("openai:gpt-4o"), chat(None)))
-        assert silent[0]["text"] == "cost unknown: the provider did not say how many tokens it counted"
-        assert silent[0]["usd"] is None
-        unpriced = cost_lines(self.row(prices, deployment("openai:nobody"), chat(CACHED)))
-        assert "beast prices set openai:nobody" in unpriced[0]["text"]
-        half = deployment("custom:m", price=Price(prompt=1.0))
-        assert "no rate for the completion" in cost_lines(self.row(prices, half, chat(CACHED)))[0]["text"]
-
-    def test_a_stored_answer_costs_nothing_and_saves_what_it_had_cost(self) -> None:
-        hit = {"cache": {"result": "hit_exact", "tier": "L1"}, "cost_usd": 0.0, "saved_usd": 0.00123}
-        assert cost_lines(hit)[0]["text"] == "a stored answer: $0; saved what it had cost: $0.00123"
-        assert cost_lines(hit | {"saved_usd": None})[0]["text"].endswith("unknown")
-
-    def test_rows_without_a_price(self) -> None:
-        refused = {"outcome": "refused", "cache": {"result": None}, "cost_usd": 0.0, "price": None}
-        assert cost_lines(refused)[0]["text"] == "nothing was charged: $0"
-        killed = {"outcome": "failure", "cache": {"result": "miss"}, "cost_usd": None, "price": None}
-        assert cost_lines(killed)[0]["text"].startswith("cost unknown: the call ended without an answer")
-        free = {"outcome": "success", "cache": {"result": "miss"}, "cost_usd": 0.0, "price": "free"}
-        assert cost_lines(free)[0]["usd"] == 0.0
