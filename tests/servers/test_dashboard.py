@@ -290,7 +290,7 @@ def frames(daemon: Daemon, cookie: str, query: str = "") -> Iterator[dict[str, A
 def test_the_stream_begins_with_all_that_is_known_and_goes_on_with_what_changed(daemon: Daemon, cookie: str) -> None:
     stream = frames(daemon, cookie, "window=1h")
     known: dict[str, Any] = {}
-    while not {"figures", "trend", "feed", "errors", "costs", "choices", "daemon", "health", "models", "cache"} <= set(
+    while not {"figures", "trend", "feed", "errors", "cost_model", "choices", "daemon", "health", "models", "cache"} <= set(
         known
     ):
         known |= next(stream)

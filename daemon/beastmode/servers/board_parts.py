@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import os
 from collections import Counter
@@ -62,16 +63,19 @@ class BoardParts:
         Args:
             view: The view.
         """
-        figures = Part("figures", lambda: self._figures(view), (0.0, 0.75))
+        figures = Part("figures", lambda: self._figures(view), (0.0, 0.75), share=0.025)
         if not view.page:
             return [figures]
         return [
             figures,
-            Part("trend", lambda: self._trend(view), (0.5, 5.0)),
             Part("feed", lambda: self._feed(view), (0.0, 0.5)),
-            Part("errors", lambda: self._errors(view), (1.0, 5.0)),
-            Part("costs", lambda: self._costs(view), (0.5, 5.0)),
-            Part("choices", lambda: self._choices(view), (2.0, 30.0)),
+            Part("trend", lambda: self._trend(view), (0.5, 15.0)),
+            Part("errors", lambda: self._errors(view), (0.5, 30.0), share=0.004),
+            *(
+                Part(f"cost_{by}", functools.partial(self._costs, view, by), (0.5, 60.0), share=0.004)
+                for by in COST_KEYS
+            ),
+            Part("choices", lambda: self._choices(view), (2.0, 120.0), share=0.002),
         ]
 
     async def _daemon(self) -> dict[str, Any]:
@@ -146,13 +150,10 @@ class BoardParts:
         found: list[dict[str, Any]] = await self._services.ledger.ask(grouped_errors(where), values)
         return found
 
-    async def _costs(self, view: View) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key in COST_KEYS:
-            one = await self._services.stats.window(key, view.window, view.origin, view.filters)
-            left_out = one["left_out"] + max(0, len(one["rows"]) - COST_ROWS)
-            found[key] = {"rows": one["rows"][:COST_ROWS], "left_out": left_out, "total": one["total"]}
-        return found
+    async def _costs(self, view: View, by: By) -> dict[str, Any]:
+        found = await self._services.stats.window(by, view.window, view.origin, view.filters)
+        left_out = found["left_out"] + max(0, len(found["rows"]) - COST_ROWS)
+        return {"rows": found["rows"][:COST_ROWS], "left_out": left_out, "total": found["total"]}
 
     async def _choices(self, view: View) -> dict[str, Any]:
         found: dict[str, Any] = {}

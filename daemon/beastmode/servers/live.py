@@ -19,8 +19,8 @@ PING_S = 1.0
 SHORTEST_S = 0.05
 IDLE_S = 2.0
 """So often at most a part is counted anew while no request comes: time goes on, and rows leave the window."""
-SHARE = 25
-"""A part that takes t seconds to count is counted every 25 t, within its bounds."""
+SHARE = 0.01
+"""Of the time, spent on counting a part; its bounds may make it more or less."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,6 +34,7 @@ class Part:
         name: Its field in a frame.
         count: Makes it; slow work happens off the loop.
         pace_s: Seconds between two counts: at least, at most.
+        share: Of the time, to be spent on it: what takes long is counted less often.
         always: It changes without requests too.
 
     Attributes:
@@ -43,7 +44,15 @@ class Part:
         counting: The count that is under way.
     """
 
-    def __init__(self, name: str, count: Count, pace_s: tuple[float, float], *, always: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        count: Count,
+        pace_s: tuple[float, float],
+        *,
+        share: float = SHARE,
+        always: bool = False,
+    ) -> None:
         self.name = name
         self.value: Any = None
         self.raw = b"null"
@@ -51,6 +60,7 @@ class Part:
         self.counting: asyncio.Task[None] | None = None
         self._count = count
         self._pace_s = pace_s
+        self._share = share
         self._always = always
         self._revision = -1
         self._next_s = self._again_s = 0.0
@@ -88,7 +98,7 @@ class Part:
             value, raw = None, b"null"
         took_s = clock.mono_s() - began_s
         shortest_s, longest_s = self._pace_s
-        self._next_s = began_s + min(max(took_s * SHARE, shortest_s), longest_s) - SHORTEST_S
+        self._next_s = began_s + min(max(took_s / self._share, shortest_s), longest_s) - SHORTEST_S
         self._again_s = began_s + max(IDLE_S, shortest_s)
         self._revision = revision
         if raw != self.raw or not self.seq:

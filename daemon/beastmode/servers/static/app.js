@@ -44,7 +44,7 @@ function foot() {
 }
 
 const PANELS = {
-  figures: [tiles, errors, charts], trend: [tiles, charts], daemon: [tiles, foot], health: [health, models], models: [models], costs: [costs, models],
+  figures: [tiles, errors, charts], trend: [tiles, charts], daemon: [tiles, foot], health: [health, models], models: [models], cost_model: [costs, models], cost_project: [costs], cost_user: [costs], cost_session: [costs],
   feed: [feed], errors: [errors], cache: [cache], choices: [choices], tests: [models], costKey: [costs], rejected: [cache],
 };
 

@@ -58,10 +58,10 @@ function verdict(test, columns) {
 }
 
 /** Draws the models: those that are registered, and others that answered in this window. */
-export function models({ models: registered, costs, tests, health: judgements }) {
+export function models({ models: registered, cost_model: costs, tests, health: judgements }) {
   if (!registered) return;
-  const rows = new Map((costs?.model?.rows || []).map((row) => [row.key, row]));
-  const total = costs?.model?.total?.requests || 0;
+  const rows = new Map((costs?.rows || []).map((row) => [row.key, row]));
+  const total = costs?.total?.requests || 0;
   const ids = [...new Set([...registered.map((one) => one.id), ...rows.keys()])].filter(Boolean);
   if (!ids.length) {
     show('models', h('p', { class: 'empty' }, 'No model is registered yet. A provider of yours: ', command('beast models add openai:gpt-4o'),

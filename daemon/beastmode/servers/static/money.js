@@ -10,9 +10,10 @@ const ownOr = (text, value) => h('span', { class: isKnown(value) ? '' : 'unknown
 const tokens = (row, name) => ownOr(count(row.tokens?.[name]), row.tokens?.[name]);
 
 /** Draws the table of costs by the dimension that is chosen. */
-export function costs({ costs: found, costKey }) {
-  if (!found) return;
-  const part = found[costKey];
+export function costs(state) {
+  const { costKey } = state;
+  const part = state[`cost_${costKey}`];
+  if (!part) return;
   const most = Math.max(0, ...part.rows.map((row) => row.cost_usd || 0));
   const others = Object.entries(part.total.by_origin || {}).filter(([origin, one]) => origin !== 'person' && one.requests);
   show('costs',
