@@ -179,6 +179,11 @@ def test_stop_becomes_stop_sequences(stop: object, sent: list[str]) -> None:
     assert body(stop_sequences=sent)["stop_sequences"] == sent
 
 
+def test_blank_stops_stay_behind_since_they_are_refused() -> None:
+    assert body(stop=["\n\n", "END", " "])["stop_sequences"] == ["END"]
+    assert "stop_sequences" not in body(stop="\n")
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [(0, 0), (0.7, 0.7), (1.6, 1.0)])
 def test_the_temperature_stays_in_their_range(ours: float, theirs: float) -> None:
     assert body(temperature=ours)["temperature"] == theirs

@@ -93,8 +93,9 @@ def body_of(request: Request, upstream_model: str) -> dict[str, Any]:
     if temperature is not None:  # OpenAI's range ends at 2, this one at 1
         body["temperature"] = min(temperature, 1.0) if isinstance(temperature, int | float) else temperature
     stop = params.get("stop_sequences") or params.get("stop")
-    if stop:
-        body["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    stops = [stop] if isinstance(stop, str) else stop
+    if stops and (said := [one for one in stops if not isinstance(one, str) or one.strip()]):  # blank ones are refused
+        body["stop_sequences"] = said
     tools = _tools(params.get("tools"))
     if tools:
         body["tools"] = tools
