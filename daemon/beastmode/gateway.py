@@ -306,6 +306,7 @@ class Gateway:
                 flight.delta(Begun())  # what an attempt that failed had begun is over
             self._reserve(ticket, deployment)
             began_s = self._clock.mono_s()
+            ticket.overhead_ms = ticket.overhead_ms or (began_s - ticket.started_s) * 1e3  # a stream's head tells it
             try:
                 return await self._provider_call(request, deployment, flight)
             finally:

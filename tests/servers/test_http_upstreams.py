@@ -68,3 +68,21 @@ class TestOnePieceForAStream:
         assert "x-request-id" not in headers
         assert b"in one piece" in body
         assert ENDS[protocol] in body
+
+
+EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+@pytest.mark.parametrize("protocol", list(ASK))
+async def test_a_stream_begins_with_all_that_is_known_of_it(daemon: Daemon, protocol: str) -> None:
+    reply = json_reply(EVENTS).replace(b"application/json", b"text/event-stream")
+    async with serving(reply) as upstream:
+        _, headers, _ = await asked(daemon, upstream, protocol, stream=True)
+    assert headers["x-beast-request-id"].startswith("req_")
+    assert headers["x-beast-model"] == f"custom:p{upstream.port}"
+    assert headers["x-beast-provider"] == "custom"
+    assert headers["x-beast-route"]
+    assert headers["x-beast-cache"] in ("miss", "bypass")
+    assert float(headers["x-beast-saved-usd"]) == 0
+    assert 0 <= float(headers["x-beast-overhead-ms"]) < 10_000
+    assert "x-beast-cost-usd" not in headers  # nobody knows it yet

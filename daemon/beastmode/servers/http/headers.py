@@ -103,7 +103,7 @@ def of_answer(answer: Answer, overhead_ms: float | None) -> Pairs:
 
 
 def of_stream(ticket: Ticket) -> Pairs:
-    """What is known of an answer when its stream begins; its cost is not.
+    """What is known of an answer when its stream begins; its cost is not, our overhead as far as it came before the call.
 
     Args:
         ticket: The request.
@@ -118,6 +118,8 @@ def of_stream(ticket: Ticket) -> Pairs:
     pairs.append(("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result))
     if not ticket.follows:
         pairs.append(("x-beast-saved-usd", _money(0.0)))
+    if ticket.overhead_ms is not None:
+        pairs.append(("x-beast-overhead-ms", f"{ticket.overhead_ms:.3f}"))
     return pairs
 
 
