@@ -115,7 +115,7 @@ async def test_a_stream_passes_byte_for_byte(
     provider = await started(OpenAI(), http, tmp_path)
     deltas: list[Delta] = []
     completion = await provider.call(call(url), deltas.append)
-    sent = b'{"input":"hi","model":"gpt","stream":true,"new":{"a":1.50},"store":false}'
+    sent = BODY.replace("openai:gpt", "gpt").encode()
     assert upstream.seen == [("/v1/responses", sent)]
     assert (upstream.headers["authorization"], upstream.headers["openai-beta"]) == ("Bearer sk-1", "b1")
     assert deltas[0] == Begun("openai_responses", {"x-request-id": "u-1"})
