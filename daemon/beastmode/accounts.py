@@ -47,7 +47,7 @@ class Ticket:
         decision: What the semantic step found.
         completion: The answer, once it is there.
         answer: As it is told, where a stored answer is about to be replayed.
-        overhead_ms: The part of its time that was ours: what came before the upstream call, and all once that has ended.
+        overhead_ms: The part of its time that was ours: what came before the upstream call, then all.
         flight: The upstream call that it waits for, its own or another's.
         free: The calls made for it cost nothing, whatever comes of them.
     """

@@ -103,7 +103,7 @@ def of_answer(answer: Answer, overhead_ms: float | None) -> Pairs:
 
 
 def of_stream(ticket: Ticket) -> Pairs:
-    """What is known of an answer when its stream begins; its cost is not, our overhead as far as it came before the call.
+    """What is known of an answer when its stream begins; of our overhead that is what came before the call.
 
     Args:
         ticket: The request.
