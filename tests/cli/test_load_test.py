@@ -247,3 +247,28 @@ def test_percentiles_are_times_that_were_measured(times: list[float]) -> None:
     for percent in (50, 95, 99):
         assert found[f"p{percent}"] == round(ranked[math.ceil(percent / 100 * len(times)) - 1], 3)
     assert (found["min"], found["max"]) == (round(ranked[0], 3), round(ranked[-1], 3))
+
+
+def test_a_failure_that_may_have_cost_something_counts_against_the_bound() -> None:
+    purse = load.Purse(1.0, 2)
+    first, second = purse.take(), purse.take()
+    assert (first, second) == (0.5, 0.5)
+    assert purse.take() == 0.0
+    purse.settle(first, None)
+    purse.settle(second, 0.0)
+    assert purse.take() == 0.25
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1))), st.floats(0.01, 10), st.integers(1, 10))
+def test_whatever_ends_in_whatever_order_the_bound_holds(
+    ends: list[tuple[int, float]], most_usd: float, shares: int
+) -> None:
+    purse, held, spent = load.Purse(most_usd, shares), [], 0.0
+    for which, share in ends:
+        while len(held) < shares:
+            held.append(purse.take() or 0.0)
+        allowed = held.pop(which % len(held))
+        spent += allowed * share
+        purse.settle(allowed, allowed * share)
+        assert spent + sum(held) <= most_usd + 1e-9
+    assert load.Purse(None, 1).take() is None

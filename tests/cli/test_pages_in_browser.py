@@ -1,4 +1,4 @@
-"""The pages that commands write, in Chromium: readable for everyone, light and dark, wide and narrow, all by themselves."""
+"""The pages that commands write, in Chromium: readable for everyone, light and dark, wide and narrow, by themselves."""
 
 from __future__ import annotations
 

@@ -16,6 +16,13 @@ from beastmode.core.errors import BeastError, BudgetError, DaemonNotRunningError
 
 LINKS_MAX = 16
 TELL_S = 0.25
+UNCHARGED = frozenset(
+    (
+        *("connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited", "rate_limited_here"),
+        *("no_healthy_model", "not_in_cache", "unknown_model", "bad_input", "shutting_down"),
+    )
+)
+"""Kinds of failures that nobody charges for; another one may have cost something, and nobody says what."""
 _STEPS = ((1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0))
 _ROWS = 6, 14
 
@@ -40,6 +47,130 @@ class Plan(NamedTuple):
     max_cost_usd: float | None
 
 
+class Measured:
+    """What was measured so far.
+
+    Args:
+        plan: What is sent.
+
+    Attributes:
+        ended: How many requests have ended.
+        failed: How many of them without an answer.
+        cost_usd: What the answers cost, as far as that is known.
+        took_s: How long it took, once it is over.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.ended = self.failed = 0
+        self.cost_usd = 0.0
+        self.took_s: float | None = None
+        self._plan = plan
+        self._saved_usd, self._unknown = 0.0, 0
+        self._latencies_ms: list[float] = []
+        self._first_ms: list[float] = []
+        self._tokens: list[tuple[int | None, int | None]] = []
+        self._errors: dict[str, tuple[int, BeastError]] = {}
+        self._caches: Counter[str] = Counter()
+
+    def answered(self, latency_ms: float, answer: dict[str, Any]) -> None:
+        """Notes an answer.
+
+        Args:
+            latency_ms: How long its caller waited.
+            answer: The result of `chat`.
+        """
+        self.ended += 1
+        self._latencies_ms.append(latency_ms)
+        if answer.get("ttft_ms") is not None:
+            self._first_ms.append(answer["ttft_ms"])
+        usage = answer.get("usage") or {}
+        self._tokens.append((usage.get("prompt_tokens"), usage.get("completion_tokens")))
+        self._caches[answer["cache"]["result"]] += 1
+        self._saved_usd += answer.get("saved_usd") or 0.0
+        self._unknown += answer.get("cost_usd") is None
+        self.cost_usd += answer.get("cost_usd") or 0.0
+
+    def went_wrong(self, error: BeastError) -> None:
+        """Notes a request without an answer."""
+        self.ended += 1
+        self.failed += 1
+        count, _ = self._errors.get(error.kind, (0, error))
+        self._errors[error.kind] = (count + 1, error)
+
+    def report(self, stopped: str | None) -> dict[str, Any]:
+        """Sums it up.
+
+        Args:
+            stopped: Why it ended early.
+        """
+        plan, good, took_s = self._plan, len(self._latencies_ms), self.took_s or 0.0
+        prompt, completion = (self._sum(part) for part in (0, 1))
+        return {
+            "model": plan.model,
+            "requests": plan.requests,
+            "concurrency": plan.concurrency,
+            "cache": plan.options.get("cache"),
+            "stream": bool(plan.options.get("stream")),
+            "stopped": stopped,
+            "ended": self.ended,
+            "success": good,
+            "failure": self.failed,
+            "took_s": round(took_s, 3),
+            "requests_per_s": round(good / took_s, 3) if took_s else None,
+            "latency_ms": spread(self._latencies_ms),
+            "ttft_ms": spread(self._first_ms),
+            "tokens": {"prompt": prompt, "completion": completion},
+            "completion_tokens_per_s": round(completion / took_s, 1) if completion and took_s else None,
+            "cost_usd": round(self.cost_usd, 9) if good > self._unknown or not good else None,
+            "unknown": self._unknown,
+            "saved_usd": round(self._saved_usd, 9),
+            "cache_results": dict(self._caches.most_common()),
+            "errors": [
+                {"kind": kind, "count": count, "message": error.message, "tip": error.tips}
+                for kind, (count, error) in sorted(self._errors.items(), key=lambda one: -one[1][0])
+            ],
+            "histogram": histogram(self._latencies_ms),
+        }
+
+    def _sum(self, part: int) -> int | None:
+        known = [tokens[part] for tokens in self._tokens]
+        return None if not known or None in known else sum(count or 0 for count in known)
+
+
+class Purse:
+    """What may still be spent: all that is under way together never may cost more than is left.
+
+    Args:
+        most_usd: The bound; None: there is none.
+        shares: How many requests run at once.
+    """
+
+    def __init__(self, most_usd: float | None, shares: int) -> None:
+        self._most_usd = most_usd
+        self._shares = shares
+        self._spent_usd = self._held_usd = 0.0
+
+    def take(self) -> float | None:
+        """What one more request may cost; it is held until `settle`."""
+        if self._most_usd is None:
+            return None
+        left_usd = self._most_usd - self._spent_usd
+        allowed_usd = max(0.0, min(left_usd / self._shares, left_usd - self._held_usd))
+        self._held_usd += allowed_usd
+        return allowed_usd
+
+    def settle(self, allowed_usd: float | None, cost_usd: float | None) -> None:
+        """A request has ended.
+
+        Args:
+            allowed_usd: From `take`.
+            cost_usd: What it cost; None: unknown, at most what it was allowed.
+        """
+        if allowed_usd is not None:
+            self._held_usd -= allowed_usd
+            self._spent_usd += allowed_usd if cost_usd is None else cost_usd
+
+
 class Load:
     """A load test.
 
@@ -49,35 +180,26 @@ class Load:
         tell: Called after every answer, and while none comes.
 
     Attributes:
+        measured: What was measured.
         stopped: Why it ended early: `interrupted`, `budget` or `daemon`; None: it did not.
         problem: The error that ended it.
-        ended: How many requests have ended.
-        failed: How many of them without an answer.
     """
 
     def __init__(self, socket_path: str, plan: Plan, tell: Callable[[], None]) -> None:
+        self.measured = Measured(plan)
         self.stopped: str | None = None
         self.problem: BeastError | None = None
-        self.ended = self.failed = 0
-        self.cost_usd, self.saved_usd, self.unknown = 0.0, 0.0, 0
         self._plan = plan
         self._tell = tell
-        count = min(plan.concurrency, LINKS_MAX)
-        self._clients = [AsyncClient(socket_path) for _ in range(count)]
+        self._purse = Purse(plan.max_cost_usd, plan.concurrency)
+        self._clients = [AsyncClient(socket_path) for _ in range(min(plan.concurrency, LINKS_MAX))]
         self._next = 0
-        self._held_usd = self._sure_usd = 0.0
-        self._latencies_ms: list[float] = []
-        self._first_ms: list[float] = []
-        self._tokens: list[tuple[int | None, int | None]] = []
-        self._errors: dict[str, tuple[int, BeastError]] = {}
-        self._caches: Counter[str] = Counter()
         self._began_s = time.monotonic()
-        self._took_s: float | None = None
 
     @property
     def took_s(self) -> float:
         """How long it has run."""
-        return time.monotonic() - self._began_s if self._took_s is None else self._took_s
+        return time.monotonic() - self._began_s if self.measured.took_s is None else self.measured.took_s
 
     async def run(self) -> None:
         """Sends everything; Ctrl-C ends it, and what was measured stays. For the main thread."""
@@ -93,7 +215,7 @@ class Load:
         except asyncio.CancelledError:
             self.stopped = "interrupted"
         finally:
-            self._took_s = self.took_s
+            self.measured.took_s = self.took_s
             for task in (*workers, telling):
                 task.cancel()
             await asyncio.gather(*workers, telling, return_exceptions=True)
@@ -102,9 +224,7 @@ class Load:
                 loop.remove_signal_handler(number)
 
     def _interrupt(self, own: asyncio.Task[Any] | None) -> None:
-        if (
-            own is not None and self.stopped != "interrupted"
-        ):  # a second Ctrl-C changes nothing: what runs is being ended
+        if own is not None and self.stopped != "interrupted":  # a second Ctrl-C changes nothing: it is being ended
             self.stopped = "interrupted"
             own.cancel()
 
@@ -122,88 +242,27 @@ class Load:
             self._tell()
 
     async def _one(self, client: AsyncClient, prompt: str) -> None:
-        allowed_usd = self._allowance()
-        self._held_usd += allowed_usd or 0.0
+        allowed_usd = self._purse.take()
+        cost_usd: float | None = 0.0
         options = self._plan.options if allowed_usd is None else {**self._plan.options, "max_cost_usd": allowed_usd}
         began_s = time.monotonic()
         try:
             answer = await client.call("chat", {"message": prompt, "model": self._plan.model, **options})
-            self._note((time.monotonic() - began_s) * 1e3, answer, allowed_usd)
+            cost_usd = answer.get("cost_usd")
+            self.measured.answered((time.monotonic() - began_s) * 1e3, answer)
         except BudgetError as error:
             self._stop("budget", error)
         except DaemonNotRunningError as error:
             self._stop("daemon", error)
         except BeastError as error:
-            self.ended += 1
-            self.failed += 1
-            count, _ = self._errors.get(error.kind, (0, error))
-            self._errors[error.kind] = (count + 1, error)
+            cost_usd = 0.0 if error.kind in UNCHARGED else None
+            self.measured.went_wrong(error)
         finally:
-            self._held_usd -= allowed_usd or 0.0
+            self._purse.settle(allowed_usd, cost_usd)
 
     def _stop(self, why: str, error: BeastError) -> None:
         if self.stopped is None:
             self.stopped, self.problem = why, error
-
-    def _allowance(self) -> float | None:
-        """What one request may cost, so that all that are under way together stay within the bound."""
-        most = self._plan.max_cost_usd
-        if most is None:
-            return None
-        left_usd = most - self._sure_usd
-        return max(0.0, min(left_usd / self._plan.concurrency, left_usd - self._held_usd))
-
-    def _note(self, latency_ms: float, answer: dict[str, Any], allowed_usd: float | None) -> None:
-        self.ended += 1
-        self._latencies_ms.append(latency_ms)
-        if answer.get("ttft_ms") is not None:
-            self._first_ms.append(answer["ttft_ms"])
-        usage = answer.get("usage") or {}
-        self._tokens.append((usage.get("prompt_tokens"), usage.get("completion_tokens")))
-        self._caches[answer["cache"]["result"]] += 1
-        self.saved_usd += answer.get("saved_usd") or 0.0
-        cost_usd = answer.get("cost_usd")
-        if cost_usd is None:
-            self.unknown += 1
-            self._sure_usd += allowed_usd or 0.0  # at most that
-        else:
-            self.cost_usd += cost_usd
-            self._sure_usd += cost_usd
-
-    def report(self) -> dict[str, Any]:
-        """What was measured."""
-        plan, good = self._plan, len(self._latencies_ms)
-        prompt, completion = (self._sum(part) for part in (0, 1))
-        return {
-            "model": plan.model,
-            "requests": plan.requests,
-            "concurrency": plan.concurrency,
-            "cache": plan.options.get("cache"),
-            "stream": bool(plan.options.get("stream")),
-            "stopped": self.stopped,
-            "ended": self.ended,
-            "success": good,
-            "failure": self.failed,
-            "took_s": round(self.took_s, 3),
-            "requests_per_s": round(good / self.took_s, 3) if self.took_s else None,
-            "latency_ms": spread(self._latencies_ms),
-            "ttft_ms": spread(self._first_ms),
-            "tokens": {"prompt": prompt, "completion": completion},
-            "completion_tokens_per_s": round(completion / self.took_s, 1) if completion and self.took_s else None,
-            "cost_usd": round(self.cost_usd, 9) if good > self.unknown or not good else None,
-            "unknown": self.unknown,
-            "saved_usd": round(self.saved_usd, 9),
-            "cache_results": dict(self._caches.most_common()),
-            "errors": [
-                {"kind": kind, "count": count, "message": error.message, "tip": error.tips}
-                for kind, (count, error) in sorted(self._errors.items(), key=lambda one: -one[1][0])
-            ],
-            "histogram": histogram(self._latencies_ms),
-        }
-
-    def _sum(self, part: int) -> int | None:
-        known = [tokens[part] for tokens in self._tokens]
-        return None if not known or None in known else sum(count or 0 for count in known)
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:

@@ -140,19 +140,19 @@ def require_models(client: Client, wanted: list[str]) -> None:
 
 
 def _told(screen: Screen, load: Load) -> int:
-    report = load.report()
+    report = load.measured.report(load.stopped)
     if screen.as_json:
         screen.json(report)
     else:
         show(screen, report)
     screen.flush()
     if load.stopped == "interrupted":
-        screen.note(f"interrupted after {load.ended:,} of {report['requests']:,} requests")
+        screen.note(f"interrupted after {load.measured.ended:,} of {report['requests']:,} requests")
         return INTERRUPTED
     if load.problem is not None:
         screen.error(load.problem)
         return CODES[load.problem.kind].exit
-    return FAILED if load.failed else 0
+    return FAILED if load.measured.failed else 0
 
 
 def show(screen: Screen, report: Mapping[str, Any]) -> None:
@@ -222,12 +222,12 @@ class _Bar:
             return
         now_s = time.monotonic()
         if self._screen.can_overwrite:
-            if load.ended < self._total and now_s - self._drawn_s < _REDRAW_S:
+            if load.measured.ended < self._total and now_s - self._drawn_s < _REDRAW_S:
                 return
             self._drawn_s = now_s
-            filled = int(_BAR * load.ended / self._total)
+            filled = int(_BAR * load.measured.ended / self._total)
             self._screen.overwrite(f"[{'#' * filled}{'-' * (_BAR - filled)}] {self._text(load)}")
-        elif (tenth := 10 * load.ended // self._total) > self._tenth:
+        elif (tenth := 10 * load.measured.ended // self._total) > self._tenth:
             self._tenth = tenth
             self._screen.note(self._text(load))
 
@@ -237,7 +237,7 @@ class _Bar:
             self._screen.overwrite("")
 
     def _text(self, load: Load) -> str:
-        rate = load.ended / load.took_s if load.took_s else 0.0
-        failed = f", {load.failed:,} failed" if load.failed else ""
-        cost = f", {figures.usd(load.cost_usd)}" if load.cost_usd else ""
-        return f"{load.ended:,} of {self._total:,}, {rate:.1f}/s{failed}{cost}"
+        rate = load.measured.ended / load.took_s if load.took_s else 0.0
+        failed = f", {load.measured.failed:,} failed" if load.measured.failed else ""
+        cost = f", {figures.usd(load.measured.cost_usd)}" if load.measured.cost_usd else ""
+        return f"{load.measured.ended:,} of {self._total:,}, {rate:.1f}/s{failed}{cost}"
