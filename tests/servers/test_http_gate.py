@@ -345,6 +345,7 @@ def test_what_is_malformed_or_smuggled_is_refused_and_nothing_after_it_is_served
         (request("/", version="2.0"), 505),
         (b"GET /\r\n\r\n", 505),
         (request("/", "POST", "Expect: miracles", body=b"{}"), 417),
+        (request("/", "POST", "Content-Encoding: gzip", body=b"{}"), 415),
     ],
 )
 def test_what_is_not_spoken_here_is_said_so(client: Client, data: bytes, expected: int) -> None:

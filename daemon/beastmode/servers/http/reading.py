@@ -297,6 +297,8 @@ class Reader:
             self._chunked = True
         if "upgrade" in headers and self._parser.should_upgrade():
             self._stop(400, "This connection can not become another.", "switch WebSockets off: HTTP/1.1")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            self._stop(415, "A compressed body is not read here.", "switch compression off in the program that sent it")
         if int(headers.get("content-length", "0")) > self._limits.body_bytes:
             self._too_large_body()
         if "expect" in headers:
