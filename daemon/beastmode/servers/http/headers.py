@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from beastmode.accounts import Ticket, missed
-from beastmode.core.errors import CODES, BadInputError, BeastError, ProviderError
+from beastmode.core.errors import CODES, BadInputError, BeastError, ProviderError, UnknownModelError
 from beastmode.core.types import Answer, CacheMode, Request
 
 Pairs = list[tuple[str, str]]
@@ -137,6 +137,8 @@ def of_error(error: BeastError) -> Pairs:
         kept["retry-after"] = str(math.ceil(error.retry_after_s))
     if error.request_id is not None:
         kept["x-beast-request-id"] = error.request_id
+    if error.model and not isinstance(error, UnknownModelError):
+        kept["x-beast-model"] = _in_one_line(error.model)
     return list(kept.items())
 
 
