@@ -11,6 +11,7 @@ from beastmode.core.errors import (
     BadInputError,
     EndpointNotFoundError,
     RateLimitedError,
+    UnknownModelError,
     UpstreamError,
 )
 from beastmode.core.types import Answer, CacheInfo, Message, Request, Route, Usage
@@ -121,3 +122,5 @@ def test_an_error_says_when_to_come_again_and_keeps_the_limits() -> None:
         "bad": "a  b",
         "x-beast-request-id": "r",
     }
+    assert ("x-beast-model", "custom:x") in of_error(UpstreamError("x", model="custom:x"))
+    assert of_error(UnknownModelError("x", model="custom:x")) == []  # there is none of that name
