@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-long test-clients check fix bench clean
+.PHONY: help demo run test test-long test-clients check fix screenshots bench clean
 BIN := .venv/bin
 export PYTHON
 
@@ -40,6 +40,9 @@ fix: .venv/.ready-test ## Format, mend what lint can mend, and write docs/refere
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/python -P docs/reference.py
+
+screenshots: .venv/.ready-test ## Take the pictures of docs/dashboard anew, in Chromium
+	@$(BIN)/python -P tests/support/pictures.py
 
 bench: .venv/.ready-test ## Run the benchmarks and show what changed since bench/baseline.json
 	@$(BIN)/python -P bench/run.py

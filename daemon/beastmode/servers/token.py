@@ -6,8 +6,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
-from beastmode.core.errors import AccessError
-from beastmode.core.statefile import read_private, write_private
+from beastmode.core.clock import Clock
+from beastmode.core.statefile import move_aside, read_private, write_private
 
 PREFIX = "beast_"
 RANDOM_BYTES = 32
@@ -19,21 +19,25 @@ class Token:
 
     Args:
         file: Where it is kept.
+        clock: Names a damaged file by the time.
 
     Attributes:
         value: It; empty before `load`.
+        problem: What was wrong with the file.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, clock: Clock) -> None:
         self.value = ""
+        self.problem: str | None = None
         self._file = file
+        self._clock = clock
         self._turn = asyncio.Lock()
 
     async def load(self) -> None:
-        """Reads it, and makes one where there is none.
+        """Reads it, and makes one where there is none; a file that holds no token is moved aside.
 
         Raises:
-            AccessError: Others can read the file, it holds no token, or it can not be written.
+            AccessError: Others can read the file, or it can not be written.
         """
         async with self._turn:
             self.value = await asyncio.to_thread(self._load)
@@ -57,10 +61,9 @@ class Token:
             return self._make()
         token = content.strip().decode("ascii", "replace")
         if len(token) < SHORTEST_CHARS or not all("!" <= one <= "~" for one in token):
-            raise AccessError(
-                f"{self._file} holds no token: it must be a line of {SHORTEST_CHARS} characters or more.",
-                tips=[f"delete it, and the next start makes a new one: rm {self._file}"],
-            )
+            aside = move_aside(self._file, self._clock.wall_s())
+            self.problem = f"{self._file} held no token; it is kept as {aside}, and a new token was made."
+            return self._make()
         return token
 
     def _make(self) -> str:
