@@ -14,7 +14,6 @@ from beastmode.metrics import histogram
 from beastmode.metrics.figures import Question
 from beastmode.metrics.health_rules import Recent
 from beastmode.metrics.histogram import Bins
-from beastmode.metrics.kinds import MODELS, SLICES
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.rollups import state_of
 
@@ -74,7 +73,7 @@ _STORED = f"""{_SPAN}
             || coalesce(group_concat(h.ttft), '') || ']]' AS one
         FROM kind k CROSS JOIN piece p CROSS JOIN histogram h
         ON h.level = p.size AND h.kind = k.id AND h.start >= p.low AND h.start < p.high
-        WHERE k.key GLOB '{SLICES[MODELS]}' AND k.origin = 'person' GROUP BY {_MODEL})"""
+        WHERE k.key GLOB 'slice:*' AND k.origin = 'person' GROUP BY {_MODEL})"""
 
 _FRESH = f"""{_SPAN},
     r AS (

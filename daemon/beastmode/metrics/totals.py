@@ -11,7 +11,6 @@ import msgspec
 
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
-from beastmode.metrics.kinds import MODELS, SLICES
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.rollups import ROW_SUMS, ROW_TEXTS, SUMS, TEXTS
 from beastmode.metrics.schema import SUM_COLUMNS
@@ -53,7 +52,7 @@ _ALL_BINS = f"""{_SPAN}
         SELECT '[' || {_WHO} || ',[' || {TEXTS} || ']]' AS one
         FROM span s CROSS JOIN kind k CROSS JOIN histogram h
         ON h.level = s.level AND h.kind = k.id AND h.start >= s.low AND h.start < s.high
-        WHERE k.key GLOB '{SLICES[MODELS]}' GROUP BY k.origin, k.model, k.model_served)"""
+        WHERE k.key GLOB 'slice:*' GROUP BY k.origin, k.model, k.model_served)"""
 
 _FRESH_BINS = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
