@@ -294,3 +294,18 @@ def test_every_panel_has_its_part_of_24_lines() -> None:
     assert len(found) == 24
     for head in ("MODEL", "ERRORS", "TIME"):
         assert any(line.startswith(head) for line in found), head
+
+
+def test_a_model_that_is_not_well_says_so() -> None:
+    health = {**HEALTH, "models": {"custom:qwen": {"status": "unhealthy"}, "custom:other": {"status": "healthy"}}}
+    seen = {**SEEN, "metrics": {**METRICS, "health": health}, "models": [MODEL, {**MODEL, "key": "custom:other"}]}
+    found = monitor_view.lines(seen, Frame(None, None), lambda text, style: f"<{style}>{text}")
+    (line,) = [line for line in found if "unhealthy)" in line]
+    assert line.startswith("<red>custom:qwen (unhealthy)")
+    assert any(line.startswith("custom:other ") for line in found)
+
+
+def test_savings_by_routing_name_their_baseline() -> None:
+    costs = {**METRICS["costs"], "saved_route_usd": 0.25, "baseline": "openai:gpt-4o"}
+    found = monitor_view.lines({**SEEN, "metrics": {**METRICS, "costs": costs}}, Frame(None, None), plain)
+    assert any("saved $0.5 (28.6%) · $0.25 by routing, against openai:gpt-4o" in line for line in found)

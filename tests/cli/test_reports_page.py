@@ -176,3 +176,28 @@ def test_programs_may_call_themselves_person_or_test_and_nothing_else(daemon: Da
     for origin in ("judge", "warming", "probe", ""):
         with pytest.raises(BeastError, match="origin"):
             daemon.call("chat", {"message": "x", "model": "custom:qwen", "origin": origin})
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "said"),
+    [
+        ("cost.statement", {"month": "2026-11", "window": "7d"}, "exclude each other"),
+        ("cost.statement", {"month": "2026-13"}, "month"),
+        ("cost.statement", {"from": "2026-11-02", "to": "2026-11-01"}, "`to` is before `from`"),
+        ("cost.statement", {"from": "yesterday"}, "`from` is no time"),
+        ("cost.statement", {"by": "moon"}, "by"),
+        ("requests.export", {"after": "x"}, "no cursor"),
+        ("requests.export", {"since": "soon"}, "`since` is no time"),
+        ("requests.export", {"limit": 100_000}, "limit"),
+    ],
+)
+def test_what_can_not_be_reported_is_said(daemon: Daemon, method: str, params: dict[str, Any], said: str) -> None:
+    with pytest.raises(BeastError, match=said):
+        daemon.call(method, params)
+
+
+def test_spans_without_a_month_have_no_month(daemon: Daemon) -> None:
+    assert daemon.call("cost.statement", {"from": "2026-01-01"})["month"] is None
+    assert daemon.call("cost.statement", {"to": "2026-01-01"})["total"]["requests"] == 0
+    assert daemon.call("cost.statement")["month"] is not None
+    assert daemon.call("requests.export", {"until": "2026-01-01"}) == {"requests": [], "next": None, "total": 0}

@@ -60,7 +60,7 @@ def lines(seen: Mapping[str, Any], frame: Frame, paint: Paint) -> list[str]:
     """
     top = [*_head(seen, frame), *_health(seen["metrics"]), *_sums(seen["metrics"], seen.get("before"))]
     panels = [
-        _models(seen["models"]),
+        _models(seen["models"], (seen["metrics"].get("health") or {}).get("models") or {}),
         _errors(seen["errors"]),
         _feed(seen["requests"][: _FEED_MAX if frame.rows is None else None]),
     ]
@@ -181,10 +181,12 @@ def _times(spread: Mapping[str, Any]) -> str:
     return " · ".join(f"{name} {figures.duration(spread.get(name))}" for name in ("p50", "p95", "p99"))
 
 
-def _models(rows: Sequence[Mapping[str, Any]]) -> list[Line]:
+def _models(rows: Sequence[Mapping[str, Any]], health: Mapping[str, Mapping[str, Any]]) -> list[Line]:
+    """A line for each model; one that is not well says so in words, too."""
+    states = [str((health.get(row["key"]) or {}).get("status") or "healthy") for row in rows[:_MODELS_MAX]]
     cells = [
         (
-            str(row["key"]),
+            str(row["key"]) if state == "healthy" else f"{row['key']} ({state})",
             f"{row['requests']:,}",
             _share(row["success"], row["success"] + row["failure"]),
             f"{row['hits']:,}",
@@ -192,9 +194,10 @@ def _models(rows: Sequence[Mapping[str, Any]]) -> list[Line]:
             figures.usd(row["cost_usd"]) + ("+" if row["unknown"] and row["cost_usd"] is not None else ""),
             figures.usd(row["saved_usd"]),
         )
-        for row in rows[:_MODELS_MAX]
+        for row, state in zip(rows[:_MODELS_MAX], states, strict=True)
     ]
-    return _table(_MODEL_HEAD, cells)
+    styles = ["bold", *("" if state == "healthy" else _COLOUR.get(state, "red") for state in states)]
+    return [line._replace(style=style) for line, style in zip(_table(_MODEL_HEAD, cells), styles, strict=False)]
 
 
 def _share(part: int, whole: int) -> str:
