@@ -182,7 +182,8 @@ def _times(spread: Mapping[str, Any]) -> str:
 
 
 def _models(rows: Sequence[Mapping[str, Any]], health: Mapping[str, Mapping[str, Any]]) -> list[Line]:
-    """A line for each model; one that is not well says so in words, too."""
+    """A line for each model that was asked or paid; one that is not well says so in words, too."""
+    rows = [row for row in rows if row["requests"] or row["cost_usd"]]
     states = [str((health.get(row["key"]) or {}).get("status") or "healthy") for row in rows[:_MODELS_MAX]]
     cells = [
         (
