@@ -6,11 +6,11 @@ import webbrowser
 
 import click
 
-from beastmode.cli.command import pass_screen
+from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.screen import Screen
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--no-open", is_flag=True, help="Only print the address.")
 @pass_screen
 def dashboard(screen: Screen, no_open: bool) -> None:

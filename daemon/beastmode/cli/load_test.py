@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import time
 from collections.abc import Mapping
@@ -104,6 +103,8 @@ def load_test(
     rate and in no health, and their costs are shown apart. The exit code is 5 where requests failed, and 6 where the
     bound of the costs ended it.
     """
+    import asyncio
+
     from beastmode.cli import prompt_file
     from beastmode.cli.load import Load, Plan
 
