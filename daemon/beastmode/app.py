@@ -167,7 +167,7 @@ class House:
         self.semantic = await self._open_semantic(stack)
         self.gateway = self._make_gateway()
         await self._start_background(stack)
-        self.token = Token(self.paths.token_file)
+        self.token = Token(self.paths.token_file, self.clock)
         await self.token.load()
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await self.watching.start(stack)
@@ -267,6 +267,7 @@ class House:
     def _make_services(self) -> Services:
         stats = Stats(self.ledger, self.clock)
         self.watching = self._make_watching()
+        self.watching.health.add("token", lambda: self.token.problem, "programs need the new one: beast token")
         self.watching.health.add("prices", lambda: self.book.problem, "set them again: beast prices set")
         self._services = Services(
             version=__version__,
@@ -303,6 +304,7 @@ class House:
         live = Live(
             clock=self.clock,
             revision=lambda: self.gateway.recorded,
+            spent_s=lambda: self.ledger.read_cpu_s,
             epoch=lambda: access.epoch,
             parts_of=parts.of,
             shared=parts.shared(),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from beastmode.core.clock import Clock
 from beastmode.core.errors import AccessError
 from beastmode.servers.token import Token
 
@@ -17,7 +18,7 @@ def file(tmp_path: Path) -> Path:
 
 
 async def loaded(file: Path) -> Token:
-    token = Token(file)
+    token = Token(file, Clock())
     await token.load()
     return token
 
@@ -60,14 +61,17 @@ async def test_a_file_that_others_can_read_is_refused_with_what_to_do(file: Path
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short", b"with blank " * 5, b"\xff" * 50, b"a\nb" * 30])
-async def test_a_file_without_a_token_is_refused_and_left_alone(file: Path, content: bytes) -> None:
+async def test_a_file_without_a_token_is_moved_aside_and_named(file: Path, content: bytes) -> None:
     file.parent.mkdir()
     file.write_bytes(content)
     file.chmod(0o600)
-    with pytest.raises(AccessError) as caught:
-        await loaded(file)
-    assert f"rm {file}" in caught.value.tips[0]
-    assert file.read_bytes() == content
+    token = await loaded(file)
+    assert token.value == file.read_text().strip()
+    assert len(token.value) > 32
+    (aside,) = file.parent.glob("token.damaged-*")
+    assert aside.read_bytes() == content
+    assert token.problem is not None
+    assert str(aside) in token.problem
 
 
 async def test_a_change_that_can_not_be_written_leaves_the_old_one_in_force(file: Path) -> None:

@@ -75,8 +75,9 @@ class Database:
         """
         try:
             return self._open()
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            # Of a damaged schema sqlite3 says what is wrong in bytes that are no text.
+            if isinstance(error, sqlite3.Error) and not is_damage(error):
                 raise
             self.set_aside(str(error))
             return self._open()
