@@ -242,6 +242,11 @@ class Ledger:
         await self.written()
         return await self._reader.read(work)
 
+    @property
+    def read_cpu_s(self) -> float:
+        """CPU that reading has taken since the start."""
+        return self._reader.cpu_s
+
     async def get(self, request_id: str) -> dict[str, Any]:
         """Finds one row.
 

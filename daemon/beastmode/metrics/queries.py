@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -173,6 +174,7 @@ class Reader:
         self._mine = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self.problem: str | None = None
+        self.cpu_s = 0.0
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs several queries that see one state of the file.
@@ -209,6 +211,7 @@ class Reader:
         return await self.read(one)
 
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        began_s = time.thread_time()
         try:
             connection = self._connection()
             connection.execute("BEGIN")
@@ -220,6 +223,8 @@ class Reader:
             self.problem = f"The ledger {self._database.path} can not be read: {error}."
             tips = ["beast status says what is wrong", f"look at the disk that holds {self._database.path}"]
             raise InternalError(self.problem, tips=tips) from error
+        finally:
+            self.cpu_s += time.thread_time() - began_s
         self.problem = None
         return found
 

@@ -79,7 +79,7 @@ function costOf(row, why) {
       : h('p', {}, h('strong', { class: isKnown(row.cost_usd) ? '' : 'unknown' }, usd(row.cost_usd)), row.cache?.result?.startsWith('hit') ? ' — a stored answer costs nothing' : isKnown(row.cost_usd) ? '' : ' — the tokens or the price are not known'),
     facts([['Price from', sum ? [sum.source, ...sum.terms].join('; ') : row.price_source], ['Prompt tokens', count(used.prompt_tokens)], ['of them cached', isKnown(used.cached_tokens) ? count(used.cached_tokens) : null],
       ['of them written to the cache', isKnown(used.cache_write_tokens) ? count(used.cache_write_tokens) : null], ['Completion tokens', count(used.completion_tokens)],
-      ['of them reasoning', isKnown(used.reasoning_tokens) ? count(used.reasoning_tokens) : null], ['Saved', isKnown(row.saved_usd) ? usd(row.saved_usd) : UNKNOWN]]));
+      ['of them reasoning', isKnown(used.reasoning_tokens) ? count(used.reasoning_tokens) : null], ['Saved by the cache', isKnown(row.saved_usd) ? usd(row.saved_usd) : UNKNOWN], ['Saved by routing', isKnown(row.saved_route_usd) ? usd(row.saved_route_usd) : null]]));
 }
 
 function whole(row, why, rejected) {

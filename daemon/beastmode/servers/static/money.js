@@ -62,6 +62,6 @@ export function cache({ cache: stats, rejected }) {
         h('td', { class: 'number' }, ownOr(count(tier.entries), tier.entries)), h('td', { class: 'number' }, ownOr(bytes(tier.bytes), tier.bytes)),
         h('td', { class: 'number' }, count(tier.hits)), h('td', { class: 'number' }, count(tier.misses)), h('td', { class: 'number' }, asked ? percent(tier.hits / asked) : '–'));
     })))) : h('p', { class: 'empty' }, 'Every tier is switched off. The settings: ', command('beast config get cache')),
-  semantic ? h('p', { class: 'faint' }, semantic.ready ? `By meaning: on, with ${semantic.embedder}.` : `By meaning: off. ${semantic.why_not.replace(/\.*$/, '')}.`) : h('p', { class: 'faint' }, 'By meaning: off, no embedder is installed. ', command('beast plugins')),
+  semantic ? h('p', { class: 'faint' }, semantic.ready ? `By meaning: on, with ${semantic.embedder}.` : `By meaning: not now, ${semantic.why_not.charAt(0).toLowerCase()}${semantic.why_not.slice(1).replace(/\.*$/, '')}.`) : h('p', { class: 'faint' }, 'By meaning: off, no embedder is installed. ', command('beast plugins')),
   h('h3', {}, 'Served most often'), top(stats.top, rejected));
 }

@@ -83,6 +83,7 @@ export function tiles({ figures, trend, daemon, view }) {
     }),
     tile('saved', 'Saved by the cache', {
       value: usd(costs.saved_usd), raw: costs.saved_usd,
+      parts: costs.baseline || isKnown(costs.saved_route_usd) ? [[`routing, against ${costs.baseline || 'the baseline'}`, usd(costs.saved_route_usd), costs.saved_route_usd]] : null,
       foot: isKnown(costs.saved_percent) ? `${percent(costs.saved_percent / 100)} of what it would have cost` : 'nothing to save from yet',
       moved: delta(costs.saved_usd, before?.costs.saved_usd, { ...against, better: 'more' }), line: line((point) => point.saved_usd),
     }),
