@@ -198,3 +198,18 @@ async def test_a_month_is_whole_also_when_its_rows_are_deleted(desk: Desk) -> No
     assert await desk.ledger.prune(max_age_s=DAY_S) == 31
     (found,) = (await desk.stats.breakdown("month", *october))["rows"]
     assert (found["key"], found["requests"], found["cost_usd"]) == ("2026-10", 31, 3.875)
+
+
+async def test_of_very_many_sessions_the_newest_are_looked_at_and_it_says_since_when(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beastmode.metrics.figures.SESSION_ROWS", 10)
+    for number in range(40):
+        desk.ledger.record(row(f"req_{number}", at_s=NOON_S - number * 7_200, session_id=f"s{number}", cost_usd=0.5))
+    await desk.roll()
+    found = await desk.stats.window("session", "30d")
+    assert 9 <= len(found["rows"]) <= 11
+    assert {line["key"] for line in found["rows"]} == {f"s{number}" for number in range(len(found["rows"]))}
+    assert parse_rfc3339(found["from"]) < parse_rfc3339(found["rows_from"]) < NOON_S
+    assert (found["total"]["requests"], found["total"]["cost_usd"]) == (40, 20.0)
+    assert "rows_from" not in await desk.stats.window("session", "1h")

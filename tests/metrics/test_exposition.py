@@ -22,7 +22,7 @@ def test_a_counter_is_read_back_as_it_is(label: str, meaning: str, value: float)
         (family,) = read(render(families, openmetrics).decode())
         (sample,) = family.samples
         assert (sample.name, sample.labels) == ("beast_x_total", {"model": label})
-        assert sample.value == float(value)
+        assert float(sample.value) == float(value)
 
 
 def test_plain_text_is_as_the_format_says() -> None:

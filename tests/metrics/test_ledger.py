@@ -320,6 +320,23 @@ class TestLists:
         assert [group["count"] for group in await ledger.errors(since_s=2.5)] == [1]
         assert (await ledger.errors(origin=None))[0]["count"] == 3
 
+    async def test_errors_go_back_30_days_from_the_newest_row_unless_more_is_asked_for(self, ledger: Ledger) -> None:
+        day_s = 86_400.0
+        for number, age_days in enumerate((31, 29, 0)):
+            fields = {"outcome": "failure", "error_kind": f"kind_{age_days}"}
+            ledger.record(row(f"req_{number}", at_s=NOON_S - age_days * day_s, **fields))
+        ledger.record(row("newest", at_s=NOON_S))
+        assert [group["kind"] for group in await ledger.errors()] == ["kind_0", "kind_29"]
+        assert len(await ledger.errors(since_s=0.0)) == 3
+
+    async def test_of_failures_at_one_moment_the_newest_is_named(self, ledger: Ledger) -> None:
+        for number in range(3):
+            ledger.record(
+                row(f"req_{number}", at_s=1.0, outcome="failure", error_kind="timeout", error_tip=str(number))
+            )
+        (group,) = await ledger.errors()
+        assert (group["count"], group["request_id"], group["tip"]) == (3, "req_2", "2")
+
     async def test_old_rows_can_be_deleted(self, ledger: Ledger) -> None:
         for number in range(6_000):
             ledger.record(row(f"old_{number}", at_s=NOON_S - 1_000))

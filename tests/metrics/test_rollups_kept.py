@@ -241,3 +241,49 @@ class TestMigration:
         assert (await desk.ledger.get("req_500"))["similarity"] == 0.97
         assert (await desk.stats.snapshot("30d"))["requests"]["total"] == 501
         desk.ledger.close()
+
+    async def test_a_file_with_roll_ups_but_no_facets_gets_them_and_is_right_before_and_after(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("beastmode.metrics.stats.EXACT_MAX", -1)
+        desk = Desk(tmp_path)
+        for number in range(300):
+            who = {"user": f"u{number % 3}", "workspace": f"/w{number % 2}" if number % 5 else None}
+            desk.record(at_s=NOON_S - number * 8_000, latency_ms=float(number), client=f"c{number % 4}", **who)
+        await desk.roll()
+        desk.ledger.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+            connection.executescript(WITHOUT_FACETS)
+        older = Desk(tmp_path)
+        older.rows, older.names = desk.rows, desk.names
+        asked = [
+            *(
+                Filters(),
+                Filters(user="u1"),
+                Filters(project="/w1"),
+                Filters(client="c2"),
+                Filters(model="custom:qwen"),
+            ),
+            *(Filters(user="u1", client="c2"), Filters(user="u0", project="/w0", client="c0", model="custom:qwen")),
+        ]
+        for rolled_up in (False, True):
+            if rolled_up:
+                await older.roll()
+            for window, wanted in itertools.product(WINDOWS_S, asked):
+                await older.agrees(window, None, wanted)
+                await older.agrees(window, "person", wanted)
+            older.record(at_s=NOON_S - 9 * DAY_S, user="u1", client="c2", workspace="/w1")
+        await older.roll()
+        for wanted in asked:
+            await older.agrees("30d", None, wanted)
+        older.ledger.close()
+
+
+WITHOUT_FACETS = """
+BEGIN;
+DELETE FROM histogram WHERE kind IN (SELECT made FROM facet_kind WHERE dim IN (8, 9));
+DELETE FROM kind WHERE key GLOB 'facet*' OR key GLOB 'who:*' OR key GLOB 'models:*';
+DROP TABLE facet; DROP TABLE facet_kind; DROP TABLE facet_todo; DROP TABLE baseline;
+PRAGMA user_version = 3;
+COMMIT;
+"""

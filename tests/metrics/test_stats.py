@@ -234,3 +234,12 @@ async def test_what_routing_saved_is_told_apart_and_with_the_model_it_is_measure
     assert (await desk.stats.snapshot("24h"))["costs"] == costs
     found = await desk.ledger.get("dearer")
     assert (found["saved_route_usd"], found["price_source"]) == (-0.1, "user")
+
+
+async def test_only_prices_name_a_baseline_and_each_of_them_once(desk: Desk) -> None:
+    for number, model in enumerate(("openai:gpt-4o", "openai:gpt-4o", "openai:o3")):
+        words = f"user: prompt {number}; against {model}"
+        desk.ledger.record(row(f"auto_{number}", price_source=words, saved_route_usd=0.25, session_id="x; against y"))
+    for _ in range(2):
+        assert (await desk.stats.snapshot("24h"))["costs"]["baseline"] == "openai:gpt-4o or openai:o3"
+        desk.ledger.roll_up()

@@ -6,21 +6,34 @@ Every function takes a connection that is in a transaction, so that all numbers 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from beastmode.core.rows import AGAINST
+from beastmode.core.clock import rfc3339
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
-from beastmode.metrics.kinds import SLICES
-from beastmode.metrics.rollups import ALL, FOREVER_S, ROW_SUMS, ROW_TEXTS, SESSION_LEVEL_S, SUMS, TEXTS, State
-from beastmode.metrics.spans import LEVELS_S, US, Cover, Level, cover
+from beastmode.metrics.kinds import DIMENSIONS, MODELS, SLICES, WHO
+from beastmode.metrics.rollups import (
+    ALL,
+    FACET_LEVEL_S,
+    FOREVER_S,
+    ROW_TEXTS,
+    SESSION_LEVEL_S,
+    TEXTS,
+    State,
+    row_sums,
+    sums,
+)
+from beastmode.metrics.schema import SUM_COLUMNS
+from beastmode.metrics.spans import LEVELS_S, MINUTE_S, US, Cover, Level, cover
+from beastmode.metrics.sums import BREAKDOWN, BREAKDOWN_MAX, FIGURES, KEYS, SERIES
 
 # ruff: noqa: S608  # every statement is made of constants
 
 By = Literal["model", "project", "client", "user", "session", "tag", "provider", "day", "month"]
-BREAKDOWN_MAX = 1_000
+SESSION_ROWS = 50_000
 PERCENTS = (50, 95, 99)
 
 
@@ -47,6 +60,8 @@ _FILTERS = {
     "user": "k.user = :user",
 }
 
+_COLUMNS = {"user": "user", "project": "workspace", "client": "client"}
+
 _SPAN = """
     WITH piece AS MATERIALIZED (
         SELECT json_extract(value, '$[0]') AS size, json_extract(value, '$[1]') AS low,
@@ -55,12 +70,14 @@ _SPAN = """
     ragged AS MATERIALIZED (
         SELECT json_extract(value, '$[0]') AS low, json_extract(value, '$[1]') AS high FROM json_each(:ragged))"""
 
-# The plus keeps SQLite from the index of times for rows beyond the watermark: these are few, and found by id.
-_EVERY = """{span},
-    part AS (
+# A plus keeps SQLite from the indexes of times and kinds for rows beyond the watermark: these are few, and found by id.
+_STORED = """
         SELECT r.kind, {of_rollup} AS bucket, {sums}
         FROM piece p CROSS JOIN {rollup} AND r.start >= p.low AND r.start < p.high {chosen} GROUP BY 1, 2
-        UNION ALL
+        UNION ALL"""
+_EVERY = """{span},
+    part AS (
+        {stored}
         SELECT {kind}, {of_row} AS bucket, {row_sums}
         FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high GROUP BY 1, 2
         UNION ALL
@@ -71,111 +88,6 @@ _EVERY = """{span},
             k.error_kind, k.attempts, k.fell_back, k.workspace, k.client, k.user, k.tags, part.*
         FROM (SELECT kind, bucket, {sums} FROM part GROUP BY 1, 2) part CROSS JOIN kind k ON k.id = part.kind
         WHERE {kinds})"""
-
-_KNOWN = """CASE WHEN coalesce(sum(n), 0) = coalesce(sum({of}_n), 0) OR sum({of}_n) > 0
-    THEN coalesce(sum({of}_nusd), 0) / 1e9 END"""
-_COST, _SAVED = _KNOWN.format(of="cost"), _KNOWN.format(of="saved")
-_ROUTED = "CASE WHEN sum(routed_n) > 0 THEN sum(routed_nusd) / 1e9 END"
-_BASELINE = f"""CASE WHEN sum(routed_n) > 0 THEN (SELECT group_concat(name, ' or ') FROM (
-    SELECT DISTINCT substr(text, instr(text, '{AGAINST}') + {len(AGAINST)}) AS name
-    FROM word WHERE instr(text, '{AGAINST}') > 0 ORDER BY 1)) END"""
-_UNKNOWN = "coalesce(sum(n) - sum(cost_n), 0)"
-
-
-def _count(condition: str) -> str:
-    return f"coalesce(sum(own) FILTER (WHERE {condition}), 0)"
-
-
-_OUTCOMES = ", ".join(
-    f"""'{name}', {_count(f"outcome = '{name}'")}""" for name in ("success", "failure", "refused", "cancelled")
-)
-_HITS = _count("cache IN ('hit_exact', 'hit_semantic')")
-_ASKED = _count("cache <> 'bypass'")
-_BY_ORIGIN = f"""json((SELECT json_group_object(origin, json(one)) FROM (
-    SELECT origin, json_object('usd', {_COST}, 'requests', sum(n), 'unknown', {_UNKNOWN}) AS one
-    FROM paid GROUP BY origin)))"""
-
-# `own` counts the origin that was asked for, `n` every origin whose costs are shown.
-_PAID = """,
-    paid AS (SELECT *, iif(origin = :origin, n, 0) AS own FROM every WHERE :all_costs OR origin = :origin),
-    seen AS (SELECT * FROM paid WHERE origin = :origin)"""
-
-_FIGURES = f"""{_PAID}
-    SELECT json_object(
-        'requests', (SELECT json_object(
-            'total', coalesce(sum(n), 0),
-            {_OUTCOMES},
-            'by_model', json((SELECT json_group_object(model, n) FROM (
-                SELECT model, sum(n) AS n FROM seen GROUP BY model ORDER BY n DESC))),
-            'fallback_share', 1.0 * sum(n * fell_back) / nullif({_count("attempts > 0")}, 0)) FROM seen),
-        'cache', (SELECT json_object(
-            'exact', {_count("cache = 'hit_exact'")},
-            'semantic', {_count("cache = 'hit_semantic'")},
-            'miss', {_count("cache IN ('miss', 'stale')")},
-            'bypass', {_count("cache = 'bypass'")},
-            'hit_rate', 1.0 * {_HITS} / nullif({_ASKED}, 0)) FROM seen),
-        'means', (SELECT json_object(
-            'latency_ms', sum(latency_us) / 1e3 / nullif(sum(latency_n), 0),
-            'ttft_ms', sum(ttft_us) / 1e3 / nullif(sum(ttft_n), 0),
-            'overhead_ms', sum(overhead_us) / 1e3 / nullif(sum(overhead_n), 0)) FROM seen WHERE outcome = 'success'),
-        'costs', (SELECT json_object(
-            'total_usd', {_COST},
-            'unknown', {_UNKNOWN},
-            'saved_usd', {_SAVED},
-            'saved_route_usd', {_ROUTED},
-            'baseline', {_BASELINE},
-            'saved_percent', 100.0 * sum(saved_nusd) / nullif(sum(saved_nusd) + sum(cost_nusd), 0),
-            'by_origin', {_BY_ORIGIN}) FROM paid),
-        'errors', (SELECT json_object(
-            'total', coalesce(sum(n), 0),
-            'by_kind', json((SELECT json_group_object(error_kind, n) FROM (
-                SELECT coalesce(error_kind, 'unknown') AS error_kind, sum(n) AS n FROM seen
-                WHERE outcome IN ('failure', 'refused') GROUP BY 1 ORDER BY n DESC))))
-            FROM seen WHERE outcome IN ('failure', 'refused')))"""
-
-_SERIES = f"""{_PAID}
-    SELECT json_group_array(json_array(bucket, json(one))) FROM (
-        SELECT bucket, json_object({_OUTCOMES}, 'cost_usd', {_COST}, 'saved_usd', {_SAVED},
-            'hit_rate', 1.0 * {_HITS} / nullif({_ASKED}, 0)) AS one
-        FROM paid GROUP BY bucket)"""
-
-_TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
-_CALLED = "FILTER (WHERE coalesce(cache, '') NOT IN ('hit_exact', 'hit_semantic'))"
-_LINE = f"""
-    'requests', coalesce(sum(own), 0), {_OUTCOMES}, 'hits', {_HITS},
-    'tokens', json_object({
-    ", ".join(
-        f"'{name}', CASE WHEN sum(usage_n) {_CALLED} > 0 OR coalesce(sum(n) {_CALLED}, 0) = 0"
-        f" THEN coalesce(sum({name}) {_CALLED}, 0) END"
-        for name in _TOKENS
-    )
-}),
-    'cost_usd', {_COST}, 'unknown', {_UNKNOWN}, 'saved_usd', {_SAVED}, 'saved_route_usd', {_ROUTED},
-    'baseline', {_BASELINE},
-    'latency_ms', sum(latency_us) FILTER (WHERE outcome = 'success' AND own > 0) / 1e3
-        / nullif(sum(latency_n) FILTER (WHERE outcome = 'success' AND own > 0), 0)"""
-
-_BREAKDOWN = f"""{_PAID},
-    line AS MATERIALIZED (
-        SELECT {{key}} AS key, sum(cost_nusd) AS cost, sum(n) AS n, json_object('key', {{key}}, {_LINE}) AS one
-        FROM {{source}} GROUP BY 1)
-    SELECT json_object(
-        'rows', json((SELECT json_group_array(json(one)) FROM (
-            SELECT one FROM line ORDER BY {{order}} LIMIT {BREAKDOWN_MAX}))),
-        'left_out', (SELECT max(0, count(*) - {BREAKDOWN_MAX}) FROM line),
-        'total', (SELECT json_object({_LINE}, 'by_origin', {_BY_ORIGIN}) FROM paid))"""
-
-_KEYS = {
-    "model": "model",
-    "project": "workspace",
-    "client": "client",
-    "user": "user",
-    "provider": "provider",
-    "session": "(SELECT text FROM word WHERE id = bucket)",
-    "day": "strftime('%Y-%m-%d', bucket, 'unixepoch')",
-    "month": "strftime('%Y-%m', bucket, 'unixepoch')",
-    "tag": "tag.value",
-}
 
 _TIMES = """{span}
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
@@ -234,16 +146,27 @@ class Question:
     ) -> None:
         levels = [level for level in state.levels if level.seconds <= step_s]
         self.cover = cover(from_us, before_us, levels, state.pruned_us)
-        self.sessions = cover(from_us, before_us, SESSION_LEVELS if levels else [], state.pruned_us)
+        self._session_levels, self._pruned_us = SESSION_LEVELS if levels else [], state.pruned_us
         self.span = (from_us, before_us)
         self.step_s = step_s
         self.rows_are_kept = from_us >= state.pruned_us
         wanted = {name: value for name, value in msgspec.structs.asdict(filters).items() if value is not None}
         self.kinds = " AND ".join(_FILTERS[name] for name in wanted) or "TRUE"
         self.filtered = bool(wanted)
-        self.in_summary = wanted.keys() <= {"model"}
+        self.dim = sum(DIMENSIONS[_COLUMNS[name]] for name in wanted if name in _COLUMNS)
+        self.faceted = state.faceted
+        coarse = WHO if "model" not in wanted else 0 if self.dim else MODELS
+        self.slices = coarse if state.faceted else 0
         self.everyone = not wanted and origin == "person"
         self.values = {"origin": origin, "all_costs": all_costs, "watermark": state.watermark, **wanted}
+
+    def session_cover(self, from_us: int) -> Cover:
+        """The newer part of the span, taken apart into what sessions are rolled up in.
+
+        Args:
+            from_us: Where it begins, microseconds since the epoch.
+        """
+        return cover(from_us, self.span[1], self._session_levels, self._pruned_us)
 
     def bound(self, cover: Cover) -> dict[str, object]:
         """Values for the parameters of a query.
@@ -259,15 +182,70 @@ class Question:
 SESSION_LEVELS = [Level(SESSION_LEVEL_S, 0, FOREVER_S)]
 _SUMMARY = "summary r ON r.level = p.size"
 _ROLLUP = "rollup r ON r.level = p.size"
+_SHORT = f"rollup r ON p.size < {FACET_LEVEL_S} AND r.level = p.size"
+_SUMMARY_MINUTES = f"summary r ON p.size <= {MINUTE_S} AND r.level = p.size"
+_COARSEST = f"facet r ON p.size > {MINUTE_S} AND r.dim = 0 AND r.level = p.size"
+_FACET = f"facet r ON p.size >= {FACET_LEVEL_S} AND r.dim = {{dim}} AND r.level = p.size"
 _SESSIONS = "session_rollup r ON p.size"
 
 
-def _every(question: Question, of_rollup: str = "0", of_row: str = "0", rollup: str | None = None) -> str:
-    rollup = rollup or (_SUMMARY if question.in_summary else _ROLLUP)
-    kind = "(SELECT coalesce(main, id) FROM kind WHERE id = r.kind)" if rollup is _SUMMARY else "r.kind"
+_SERIES_SUMS = ("n", "cost_n", "cost_nusd", "saved_n", "saved_nusd")
+
+# Cheap sums of every session first; the many sums of a line are then made of the dearest alone.
+_SESSION_PARTS = """{span},
+    part AS (
+        SELECT r.session, r.kind, r.n, r.cost_nusd
+        FROM piece p CROSS JOIN session_rollup r ON p.size AND r.start >= p.low AND r.start < p.high
+        UNION ALL
+        SELECT r.session, r.kind, 1, coalesce(r.cost_nusd, 0)
+        FROM ragged g CROSS JOIN request r ON r.at_us >= g.low AND r.at_us < g.high AND r.session IS NOT NULL
+        UNION ALL
+        SELECT r.session, r.kind, 1, coalesce(r.cost_nusd, 0) FROM request r
+        WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high AND +r.session IS NOT NULL),
+    ranked AS MATERIALIZED (
+        SELECT session, sum(part.cost_nusd) AS cost, sum(part.n) AS n FROM part CROSS JOIN kind k ON k.id = part.kind
+        WHERE (:all_costs OR k.origin = :origin) AND {kinds} GROUP BY 1)
+    SELECT json_object(
+        'left_out', (SELECT max(0, count(*) - :most) FROM ranked),
+        'sessions', json((SELECT json_group_array(session) FROM (
+            SELECT session FROM ranked ORDER BY cost DESC, n DESC, session LIMIT :most))))"""
+
+_DEAREST_FIRST = "cost DESC, n DESC, key"
+_BEYOND = "SELECT start FROM session_rollup WHERE start < ? ORDER BY start DESC LIMIT 1 OFFSET ?"
+_DEAREST = " AND r.session IN (SELECT value FROM json_each(:sessions))"
+
+
+def _every(
+    question: Question,
+    sources: tuple[str, ...],
+    steps: tuple[str, str] = ("0", "0"),
+    *,
+    of: Sequence[str] = SUM_COLUMNS,
+    only: str = "",
+) -> str:
+    of_rollup, of_row = steps
+    kind = "(SELECT coalesce(main, id) FROM kind WHERE id = r.kind)" if sources == (_SUMMARY,) else "+r.kind"
     chosen = f"AND r.kind IN (SELECT k.id FROM kind k WHERE {question.kinds})" if question.filtered else ""
-    texts = {"span": _SPAN, "sums": SUMS, "row_sums": ROW_SUMS, "kinds": question.kinds, "kind": kind, "chosen": chosen}
-    return _EVERY.format(**texts, of_rollup=of_rollup, of_row=of_row, rollup=rollup)
+    texts = {"sums": sums(of), "row_sums": row_sums(of), "kinds": question.kinds, "kind": kind}
+    stored = "".join(
+        _STORED.format(of_rollup=of_rollup, sums=sums(of), rollup=one, chosen=chosen + only) for one in sources
+    )
+    return _EVERY.format(**texts, span=_SPAN, of_row=of_row, stored=stored)
+
+
+def _sources(question: Question, by: str | None = None) -> tuple[str, ...]:
+    """The tables with the fewest rows that tell apart what is asked."""
+    if by == "tag":
+        return (_ROLLUP,)
+    dim = question.dim | DIMENSIONS.get(_COLUMNS.get(by or "", ""), 0)
+    if not dim:
+        return (_SUMMARY,)
+    return (_SHORT, _FACET.format(dim=dim)) if question.faceted else (_ROLLUP,)
+
+
+def _series_sources(question: Question) -> tuple[str, ...]:
+    coarse = question.faceted and not question.filtered
+    return (_SUMMARY_MINUTES, _COARSEST) if coarse else _sources(question)
 
 
 def _one(connection: sqlite3.Connection, query: str, values: dict[str, object]) -> str:
@@ -292,7 +270,7 @@ def figures(connection: sqlite3.Connection, question: Question) -> dict[str, Any
         question: What to count.
     """
     found: dict[str, Any] = msgspec.json.decode(
-        _one(connection, _every(question) + _FIGURES, question.bound(question.cover))
+        _one(connection, _every(question, _sources(question)) + FIGURES, question.bound(question.cover))
     )
     return found
 
@@ -307,7 +285,7 @@ def series(connection: sqlite3.Connection, question: Question) -> dict[int, dict
     Returns:
         By the step's begin, seconds since the epoch; a step without requests is left out.
     """
-    query = _every(question, *_steps(question.step_s)) + _SERIES
+    query = _every(question, _series_sources(question), _steps(question.step_s), of=_SERIES_SUMS) + SERIES
     found: list[tuple[int, dict[str, Any]]] = msgspec.json.decode(
         _one(connection, query, question.bound(question.cover))
     )
@@ -323,26 +301,33 @@ def breakdown(connection: sqlite3.Connection, question: Question, by: By) -> dic
         by: The dimension; a request with several tags counts for each.
 
     Returns:
-        `{rows, left_out, total}`; the key of what has none is None.
+        `{rows, left_out, total}`; the key of what has none is None. Where there are too many sessions, also
+        `rows_from`: `rows` and `left_out` are of those since then.
     """
-    cover, source = question.cover, "paid"
     if by == "session":
-        every, cover = _every(question, "r.session", "r.session", _SESSIONS), question.sessions
-        source = "(SELECT * FROM paid WHERE bucket IS NOT NULL)"
-    elif by in ("day", "month"):
-        every = _every(question, *_steps(LEVELS_S[-1]))
-    elif by in ("model", "provider"):
-        every = _every(question)
-    else:
-        every = _every(question, rollup=_ROLLUP)
-    if by == "tag":
-        source = "paid LEFT JOIN json_each(paid.tags) AS tag"
-    order = "key" if by in ("day", "month") else "cost DESC, n DESC, key"
-    query = every + _BREAKDOWN.format(key=_KEYS[by], source=source, order=order)
-    found: dict[str, Any] = msgspec.json.decode(_one(connection, query, question.bound(cover)))
-    if by == "session":
-        found["total"] = breakdown(connection, question, "model")["total"]
+        return _sessions(connection, question)
+    steps = _steps(LEVELS_S[-1]) if by in ("day", "month") else ("0", "0")
+    source = "paid LEFT JOIN json_each(paid.tags) AS tag" if by == "tag" else "paid"
+    order = "key" if by in ("day", "month") else _DEAREST_FIRST
+    query = _every(question, _sources(question, by), steps) + BREAKDOWN.format(key=KEYS[by], source=source, order=order)
+    found: dict[str, Any] = msgspec.json.decode(_one(connection, query, question.bound(question.cover)))
     return found
+
+
+def _sessions(connection: sqlite3.Connection, question: Question) -> dict[str, Any]:
+    """The dearest sessions; in a very large ledger, those of the newest part of the span, which `rows_from` tells."""
+    from_us, before_us = question.span
+    beyond = connection.execute(_BEYOND, (before_us // US, SESSION_ROWS)).fetchone()
+    newest_us = (beyond[0] + SESSION_LEVEL_S) * US if beyond else from_us
+    values = question.bound(question.session_cover(max(from_us, newest_us)))
+    ranking = _SESSION_PARTS.format(span=_SPAN, kinds=question.kinds)
+    ranked = msgspec.json.decode(_one(connection, ranking, {**values, "most": BREAKDOWN_MAX}))
+    every = _every(question, (_SESSIONS,), ("r.session", "r.session"), only=_DEAREST)
+    source = "(SELECT * FROM paid WHERE bucket IN (SELECT value FROM json_each(:sessions)))"
+    query = every + BREAKDOWN.format(key=KEYS["session"], source=source, order=_DEAREST_FIRST)
+    lines = msgspec.json.decode(_one(connection, query, {**values, "sessions": _json(ranked["sessions"])}))
+    found = {**lines, "left_out": ranked["left_out"], "total": breakdown(connection, question, "model")["total"]}
+    return {**found, "rows_from": rfc3339(newest_us / 1e6)} if newest_us > from_us else found
 
 
 def times(connection: sqlite3.Connection, question: Question, *, stepped: bool = False) -> dict[int, Times]:
@@ -357,8 +342,8 @@ def times(connection: sqlite3.Connection, question: Question, *, stepped: bool =
         Histograms as `rollups.TIMES` names them, by the step's begin.
     """
     of_rollup, of_row = _steps(question.step_s) if stepped else ("0", "0")
-    chosen = f"IN (SELECT k.id FROM kind k WHERE k.key GLOB '{SLICES}' AND k.origin = :origin AND {question.kinds})"
-    who = f"r.kind = {ALL}" if question.everyone else f"r.kind {chosen}"
+    own = f"k.key GLOB '{SLICES[question.slices]}' AND k.origin = :origin AND {question.kinds}"
+    who = f"r.kind = {ALL}" if question.everyone else f"r.kind IN (SELECT k.id FROM kind k WHERE {own})"
     stored = _TIMES.format(span=_SPAN, texts=TEXTS, of_rollup=of_rollup, who=who)
     fresh = _ROW_TIMES.format(span=_SPAN, texts=ROW_TEXTS, of_row=of_row, kinds=question.kinds)
     values = question.bound(question.cover)

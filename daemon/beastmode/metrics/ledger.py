@@ -270,14 +270,17 @@ class Ledger:
 
         Args:
             limit: At most so many groups.
-            since_s: Not before this wall clock.
+            since_s: Not before this wall clock; None: not older than 30 days when the newest row came.
             origin: Who caused them; None: anyone.
 
         Returns:
             For each group `{kind, model, count, last_at, tip, request_id}`, the last two of its newest row.
         """
         where = {"origin": origin, "errors_only": True}
-        values = where | {"since_us": _microseconds(since_s, 0), "limit": max(0, min(limit, LIST_MAX))}
+        values = where | {
+            "since_us": None if since_s is None else _microseconds(since_s, 0),
+            "limit": max(0, min(limit, LIST_MAX)),
+        }
         found: list[dict[str, Any]] = await self.ask(grouped_errors(where), values)
         return found
 

@@ -20,6 +20,9 @@ from beastmode.metrics.database import Database
 
 LIST_MAX = 1_000
 NEWEST_ROWS = 2_000
+RECENT_US = 30 * 86_400_000_000
+"""How far errors go back from the newest row where nobody says how far."""
+
 READERS = 2
 
 T = TypeVar("T")
@@ -88,18 +91,25 @@ _NEWEST = """
         WHERE {kinds}
         ORDER BY r.at_us DESC, r.id DESC LIMIT :limit)"""
 
-# Beside max(), SQLite takes bare columns from the row that has the maximum.
+# Counted by the index of kinds alone; of the rows themselves only the newest of each group is read. Beside max(),
+# SQLite takes bare columns from the row that has the maximum.
 _ERRORS = """
+    WITH since AS MATERIALIZED (
+        SELECT coalesce(:since_us, (SELECT max(at_us) FROM request) - {recent_us}, 0) AS since_us),
+    one AS (
+        SELECT k.id, k.error_kind, k.model, count(*) AS count, max(n.at_us) AS last_us
+        FROM kind k CROSS JOIN request n INDEXED BY request_kind
+        ON n.kind = k.id AND n.at_us >= (SELECT since_us FROM since)
+        WHERE {kinds} GROUP BY k.id),
+    newest AS MATERIALIZED (
+        SELECT id, error_kind, model, sum(count) AS count, max(last_us) AS last_us
+        FROM one GROUP BY error_kind, model ORDER BY last_us DESC LIMIT :limit)
     SELECT json_group_array(json_object(
-        'kind', error_kind, 'model', model, 'count', count,
-        'last_at', strftime('%Y-%m-%dT%H:%M:%fZ', last_us / 1e6, 'unixepoch'),
-        'tip', (SELECT text FROM word WHERE id = tip), 'request_id', request_id))
-    FROM (
-        SELECT k.error_kind, k.model, count(*) AS count, max(r.at_us) AS last_us, r.tip, r.request_id
-        FROM kind k JOIN request r ON r.kind = k.id AND r.at_us >= :since_us
-        WHERE {kinds}
-        GROUP BY k.error_kind, k.model
-        ORDER BY last_us DESC LIMIT :limit)"""
+        'kind', g.error_kind, 'model', g.model, 'count', g.count,
+        'last_at', strftime('%Y-%m-%dT%H:%M:%fZ', g.last_us / 1e6, 'unixepoch'),
+        'tip', (SELECT text FROM word WHERE id = r.tip), 'request_id', r.request_id))
+    FROM newest g CROSS JOIN request r
+    ON r.id = (SELECT max(id) FROM request WHERE kind = g.id AND at_us = g.last_us)"""
 
 _CONDITIONS = {
     "model": "(k.model = :model OR k.model_served = :model)",
@@ -145,7 +155,7 @@ def grouped_errors(wanted: Mapping[str, object]) -> str:
     Args:
         wanted: As for `listing`.
     """
-    return _ERRORS.format(kinds=conditions(wanted))
+    return _ERRORS.format(kinds=conditions(wanted), recent_us=RECENT_US)
 
 
 def conditions(wanted: Mapping[str, object]) -> str:

@@ -9,21 +9,25 @@ clock that jumps can make roll-ups and rows disagree.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
-from beastmode.metrics.kinds import join_kinds
+from beastmode.metrics.kinds import FACETS, MODELS, WHO, join_kinds
 from beastmode.metrics.schema import SUM_COLUMNS
 from beastmode.metrics.spans import DAY_S, LEVELS_S, MINUTE_S, US, Level
 
 CHUNK = 5_000
 GRACE_S = 120
-LONG_CHARS = 30_000
+LONG_CHARS = 6_000
 KEPT_S = {MINUTE_S: 49 * 3_600, **dict.fromkeys(LEVELS_S[1:-1], 62 * DAY_S)}
 SESSION_LEVEL_S = 7_200
+FACET_LEVEL_S = 7_200
+"""Facets but the coarsest are of this length and longer: shorter roll-ups, at the ends of a span, are few."""
+
 ALL = 0
 """As a kind: the successes of persons, all together."""
 
@@ -33,20 +37,38 @@ TIMES = ("plain", "streamed", "ttft", "overhead")
 FOREVER_S = 1 << 40
 _Key = tuple[int, int, int]  # level, kind, start
 
-ROW_SUMS = """
-    count(*) AS n, count(cost_nusd) AS cost_n, coalesce(sum(cost_nusd), 0) AS cost_nusd,
-    count(saved_nusd) AS saved_n, coalesce(sum(saved_nusd), 0) AS saved_nusd, count(prompt_tokens) AS usage_n,
-    coalesce(sum(prompt_tokens), 0) AS prompt_tokens, coalesce(sum(completion_tokens), 0) AS completion_tokens,
-    coalesce(sum(cached_tokens), 0) AS cached_tokens, coalesce(sum(cache_write_tokens), 0) AS cache_write_tokens,
-    coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
-    count(latency_us) AS latency_n, coalesce(sum(latency_us), 0) AS latency_us,
-    count(ttft_us) AS ttft_n, coalesce(sum(ttft_us), 0) AS ttft_us,
-    count(overhead_us) AS overhead_n, coalesce(sum(overhead_us), 0) AS overhead_us,
-    count(routed_nusd) AS routed_n, coalesce(sum(routed_nusd), 0) AS routed_nusd"""
-"""The sums of a roll-up, of rows."""
+_COUNTED = {"usage_n": "prompt_tokens"}
 
-SUMS = ", ".join(f"sum({name}) AS {name}" for name in SUM_COLUMNS)
-"""The sums of a roll-up, of roll-ups."""
+
+def _row_sum(name: str) -> str:
+    if name == "n":
+        return "count(*) AS n"
+    if not name.endswith("_n"):
+        return f"coalesce(sum({name}), 0) AS {name}"
+    stem = name.removesuffix("_n")
+    known = _COUNTED.get(name) or next(f"{stem}_{unit}" for unit in ("nusd", "us") if f"{stem}_{unit}" in SUM_COLUMNS)
+    return f"count({known}) AS {name}"
+
+
+def row_sums(names: Sequence[str] = SUM_COLUMNS) -> str:
+    """The sums of a roll-up, of rows.
+
+    Args:
+        names: Those of `SUM_COLUMNS` that are wanted.
+    """
+    return ", ".join(map(_row_sum, names))
+
+
+def sums(names: Sequence[str] = SUM_COLUMNS) -> str:
+    """The sums of a roll-up, of roll-ups.
+
+    Args:
+        names: Those of `SUM_COLUMNS` that are wanted.
+    """
+    return ", ".join(f"sum({name}) AS {name}" for name in names)
+
+
+ROW_SUMS, SUMS = row_sums(), sums()
 
 _NAMES = ", ".join(SUM_COLUMNS)
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUM_COLUMNS)
@@ -69,6 +91,29 @@ _COUNT = f"""
     GROUP BY 2, 3
     ON CONFLICT (level, start, kind) DO UPDATE SET {_ADDED}"""
 
+_COUNT_FACETS = f"""
+    INSERT INTO facet (dim, level, start, kind, {_NAMES})
+    SELECT f.dim, :level, r.start, f.made, {SUMS}
+    FROM (
+        SELECT at_us / (:level * {US}) * :level AS start, kind, {ROW_SUMS}
+        FROM request
+        WHERE id > :after AND id <= :upto AND +at_us >= :since * {US} AND +at_us < :until * {US} GROUP BY 1, 2) r
+    CROSS JOIN facet_kind f ON f.kind = r.kind
+    WHERE f.dim IN (SELECT value FROM json_each(:dims))
+    GROUP BY 1, 3, 4
+    ON CONFLICT (dim, level, start, kind) DO UPDATE SET {_ADDED}"""
+
+_MAKE_FACETS = f"""
+    INSERT OR REPLACE INTO facet (dim, level, start, kind, {_NAMES})
+    SELECT f.dim, r.level, r.start, f.made, {SUMS}
+    FROM json_each(:dims) d CROSS JOIN rollup r CROSS JOIN facet_kind f ON f.kind = r.kind AND f.dim = d.value
+    WHERE r.level = :level AND r.start >= :from AND r.start < :before
+    GROUP BY 1, 3, 4"""
+
+_NOTE_BASELINES = """
+    INSERT OR IGNORE INTO baseline
+    SELECT price FROM request WHERE id > :after AND id <= :upto AND routed_nusd IS NOT NULL AND price IS NOT NULL"""
+
 _COUNT_SESSIONS = f"""
     INSERT INTO session_rollup (start, session, kind, {_NAMES})
     SELECT at_us / ({SESSION_LEVEL_S} * {US}) * {SESSION_LEVEL_S} AS start, session, kind, {ROW_SUMS}
@@ -90,7 +135,8 @@ ROW_TEXTS = (
 
 _VALUES = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
-        SELECT '[' || (r.at_us / (:unit * {US}) * :unit) || ',' || k.slice || ','
+        SELECT '[' || (r.at_us / (:unit * {US}) * :unit) || ',[' || k.slice || ',' || (
+                SELECT group_concat(made) FROM facet_kind WHERE kind = k.slice AND dim IN ({WHO}, {MODELS})) || '],'
             || iif(k.origin = 'person', 'true', 'false') || ',[' || {ROW_TEXTS} || ']]' AS one
         FROM request r CROSS JOIN kind k ON k.id = r.kind
         WHERE r.id > :after AND r.id <= :upto AND k.outcome = 'success'
@@ -110,6 +156,12 @@ _FINER = f"""
         FROM {_KINDS} k CROSS JOIN histogram ON level = :finer AND kind = k.id AND start >= :from AND start < :before
         GROUP BY kind, start / :level)"""
 
+_WIDE = f"""
+    SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
+        SELECT '[' || h.level || ',' || f.made || ',' || h.start || ',[' || {TEXTS} || ']]' AS one
+        FROM facet_kind f CROSS JOIN histogram h ON h.level = :level AND h.kind = f.kind
+        WHERE f.dim = :dim AND f.made = :made GROUP BY h.start)"""
+
 _FIELDS = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(3 + len(TIMES)))
 _STORE = f"""
     INSERT OR REPLACE INTO histogram (level, kind, start, {", ".join(TIMES)}) SELECT {_FIELDS} FROM json_each(?)"""
@@ -121,9 +173,13 @@ _APPEND = f"""
     ", ".join(f"{name} = coalesce({name} || ',' || excluded.{name}, {name}, excluded.{name})" for name in TIMES)
 }"""
 
+_DIMS, _SHORT_DIMS = msgspec.json.encode(list(FACETS)).decode(), "[0]"
+_FORGET_FACETS = "DELETE FROM facet WHERE dim IN (SELECT value FROM json_each(?)) AND level = ? AND start < ?"
 _FORGET = f"DELETE FROM histogram WHERE level = ? AND kind IN {_KINDS} AND start < ?"
 
-_decode_values = msgspec.json.Decoder(list[tuple[int, int, bool, list[int], list[int], list[int], list[int]]]).decode
+_decode_values = msgspec.json.Decoder(
+    list[tuple[int, list[int], bool, list[int], list[int], list[int], list[int]]]
+).decode
 _decode_bins = msgspec.json.Decoder(list[tuple[int, int, int, list[int], list[int], list[int], list[int]]]).decode
 _Touched = dict[_Key, tuple[Bins, Bins, Bins, Bins]]
 
@@ -135,11 +191,13 @@ class State(msgspec.Struct, frozen=True):
         watermark: Rows up to this id are in them.
         pruned_us: Rows before this time may have been deleted; what they added up to stays.
         levels: From the shortest to the longest; empty before the first step.
+        faceted: Whether facets have all that the roll-ups have; in an older file they are made first.
     """
 
     watermark: int
     pruned_us: int
     levels: list[Level]
+    faceted: bool = True
 
 
 def state_of(connection: sqlite3.Connection) -> State:
@@ -151,10 +209,10 @@ def state_of(connection: sqlite3.Connection) -> State:
     query = """
         SELECT json_array(watermark, pruned_us, (
             SELECT json_group_array(json_array(level, since, until)) FROM (
-                SELECT * FROM rolled_level ORDER BY level)))
+                SELECT * FROM rolled_level ORDER BY level)), (SELECT count(*) FROM facet_todo))
         FROM rolled"""
-    watermark, pruned_us, levels = msgspec.json.decode(connection.execute(query).fetchone()[0])
-    return State(watermark, pruned_us, [Level(*level) for level in levels])
+    watermark, pruned_us, levels, todo = msgspec.json.decode(connection.execute(query).fetchone()[0])
+    return State(watermark, pruned_us, [Level(*level) for level in levels], not todo)
 
 
 def roll(connection: sqlite3.Connection, now_s: float) -> bool:
@@ -175,8 +233,10 @@ def roll(connection: sqlite3.Connection, now_s: float) -> bool:
         state = state_of(connection)
         levels = state.levels or _first_levels(connection, int(now_s))
         join_kinds(connection)
-        upto = _upto(connection, state.watermark)
-        if upto is not None:
+        upto = _upto(connection, state.watermark) if state.faceted else None
+        if not state.faceted:
+            _make_older(connection)
+        elif upto is not None:
             _take(connection, levels, state.watermark, upto)
         else:
             _close(connection, levels, int(now_s))
@@ -185,7 +245,21 @@ def roll(connection: sqlite3.Connection, now_s: float) -> bool:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return upto is not None
+    return upto is not None or not state.faceted
+
+
+def _make_older(connection: sqlite3.Connection) -> None:
+    """Makes facets of the roll-ups that an older file has, one level of one dimension."""
+    number, dim, level = connection.execute("SELECT rowid, dim, level FROM facet_todo").fetchone()
+    if dim in FACETS:
+        span = {"dims": f"[{dim}]", "level": level, "from": 0, "before": FOREVER_S}
+        connection.execute(_MAKE_FACETS, span)
+    else:
+        kinds = connection.execute("SELECT DISTINCT made FROM facet_kind WHERE dim = ?", (dim,)).fetchall()
+        for (made,) in kinds:
+            found = connection.execute(_WIDE, {"dim": dim, "level": level, "made": made}).fetchone()[0]
+            connection.execute(_STORE, (_rows_of(_decoded(found)),))
+    connection.execute("DELETE FROM facet_todo WHERE rowid = ?", (number,))
 
 
 def _upto(connection: sqlite3.Connection, watermark: int) -> int | None:
@@ -216,7 +290,10 @@ def _take(connection: sqlite3.Connection, levels: list[Level], after: int, upto:
         for table, kind in TABLES.items():
             values = {**rows, "level": level.seconds, "since": level.since, "until": level.until}
             connection.execute(_COUNT.format(table=table, kind=kind), values)
+        if level.seconds > MINUTE_S:
+            connection.execute(_COUNT_FACETS, {**values, "dims": _dims(level)})
     connection.execute(_COUNT_SESSIONS, rows)
+    connection.execute(_NOTE_BASELINES, rows)
     _take_times(connection, levels, rows)
     connection.execute("UPDATE rolled SET watermark = ?", (upto,))
 
@@ -228,19 +305,23 @@ def _take_times(connection: sqlite3.Connection, levels: list[Level], rows: dict[
     unit = next(level.seconds for level in levels if newest_us >= level.since * US)
     touched: _Touched = {}
     found = connection.execute(_VALUES, {**rows, "unit": unit}).fetchone()[0]
-    for start, kind, person, *values in _decode_values(found):
+    for start, kinds, person, *values in _decode_values(found):
         fresh = _histograms()
         for bins, some in zip(fresh, values, strict=True):
             histogram.add(bins, some)
         for level in levels:
             if level.since <= start < level.until:
-                for who in (kind, ALL) if person else (kind,):
+                for who in (*kinds, ALL) if person else kinds:
                     _merge(touched, (level.seconds, who, _floor(start, level.seconds)), fresh)
     connection.execute(_APPEND, (_rows_of(touched),))
     keys = msgspec.json.encode(list(touched)).decode()
     long = _decoded(connection.execute(_LONG, {"keys": keys}).fetchone()[0])
     if long:
         connection.execute(_STORE, (_rows_of(long),))
+
+
+def _dims(level: Level) -> str:
+    return _DIMS if level.seconds >= FACET_LEVEL_S else _SHORT_DIMS
 
 
 def _histograms() -> tuple[Bins, Bins, Bins, Bins]:
@@ -280,6 +361,7 @@ def _close(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> N
             span = {"level": level.seconds, "finer": finer.seconds, "from": level.until, "before": until}
             for table in TABLES:
                 connection.execute(_CLOSE.format(table=table), span)
+            connection.execute(_MAKE_FACETS, {**span, "dims": _dims(level)})
             closed_ones = _decoded(connection.execute(_FINER, span).fetchone()[0])
             connection.execute(_STORE, (_rows_of(closed_ones),))
         closed.append(level._replace(until=until))
@@ -295,6 +377,7 @@ def _trim(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> li
         if since > level.since:
             for table in TABLES:
                 connection.execute(f"DELETE FROM {table} WHERE level = ? AND start < ?", (level.seconds, since))
+            connection.execute(_FORGET_FACETS, (_DIMS, level.seconds, since))
             connection.execute(_FORGET, (level.seconds, since))
         kept.append(level._replace(since=max(level.since, since)))
     return [*kept, levels[-1]]

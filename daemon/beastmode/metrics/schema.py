@@ -160,11 +160,57 @@ MIGRATIONS = (
     ALTER TABLE session_rollup ADD COLUMN routed_n INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE session_rollup ADD COLUMN routed_nusd INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE facet (
+        dim INTEGER NOT NULL,
+        level INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        n INTEGER NOT NULL,
+        cost_n INTEGER NOT NULL,
+        cost_nusd INTEGER NOT NULL,
+        saved_n INTEGER NOT NULL,
+        saved_nusd INTEGER NOT NULL,
+        usage_n INTEGER NOT NULL,
+        prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL,
+        cached_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        latency_n INTEGER NOT NULL,
+        latency_us INTEGER NOT NULL,
+        ttft_n INTEGER NOT NULL,
+        ttft_us INTEGER NOT NULL,
+        overhead_n INTEGER NOT NULL,
+        overhead_us INTEGER NOT NULL,
+        routed_n INTEGER NOT NULL,
+        routed_nusd INTEGER NOT NULL,
+        PRIMARY KEY (dim, level, start, kind)
+    ) WITHOUT ROWID;
+    CREATE TABLE facet_kind (
+        kind INTEGER NOT NULL,
+        dim INTEGER NOT NULL,
+        made INTEGER NOT NULL,
+        PRIMARY KEY (kind, dim)
+    ) WITHOUT ROWID;
+    CREATE TABLE facet_todo (dim INTEGER NOT NULL, level INTEGER NOT NULL);
+    INSERT INTO facet_todo SELECT d.value, l.level
+    FROM json_each('[1,2,3,4,5,6,7]') d CROSS JOIN rolled_level l WHERE l.level >= 7200;
+    INSERT INTO facet_todo SELECT 0, level FROM rolled_level WHERE level >= 900;
+    INSERT INTO facet_todo SELECT d.value, l.level FROM json_each('[8,9]') d CROSS JOIN rolled_level l;
+    UPDATE kind SET main = NULL WHERE main > 0;
+    CREATE TABLE baseline (price INTEGER PRIMARY KEY);
+    INSERT INTO baseline SELECT DISTINCT price FROM request
+    WHERE routed_nusd IS NOT NULL AND price IS NOT NULL AND id <= (SELECT watermark FROM rolled);
+    """,
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
 
 A row of `rollup` is what the requests of one kind that began within `level` seconds from `start` (seconds since the
 epoch) add up to. Many kinds differ only in who asked, so `summary` has the same by `kind.main` and `histogram` is by
-`kind.slice`: kinds that are made of other kinds, with what does not matter there left blank. `rolled.watermark` is the
-last row that is in them; a row counts from the roll-ups or, beyond it, by itself.
+`kind.slice`: kinds that are made of other kinds, with what does not matter there left blank. `facet` has the long
+roll-ups once more for each set of dimensions (`dim`) that a question may ask by, so that it reads no other kinds;
+`facet_kind` names the made kind of each, `facet_todo` what an older file still has to make. `baseline` has the prices
+that name what routing is compared with. `rolled.watermark` is the last row that is in all of them; a row counts from
+the roll-ups or, beyond it, by itself.
 """

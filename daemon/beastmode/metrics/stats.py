@@ -102,6 +102,7 @@ class Stats:
             cost_usd, unknown, saved_usd, latency_ms}], left_out, total: {the same, by_origin}}`; the dearest first, but
             days and months in their order. `tokens` are those of calls, not of hits; `unknown` are requests of unknown
             cost, which are not in `cost_usd`; `latency_ms` is the mean of successes; `left_out` rows did not fit.
+            Of very many sessions, only those since `rows_from` are looked at; `total` is of all.
         """
         return await self._broken_down(by, int(from_s * 1e6), int(before_s * 1e6), origin, filters)
 
