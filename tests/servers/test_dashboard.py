@@ -290,9 +290,8 @@ def frames(daemon: Daemon, cookie: str, query: str = "") -> Iterator[dict[str, A
 def test_the_stream_begins_with_all_that_is_known_and_goes_on_with_what_changed(daemon: Daemon, cookie: str) -> None:
     stream = frames(daemon, cookie, "window=1h")
     known: dict[str, Any] = {}
-    while not {"figures", "trend", "feed", "errors", "cost_model", "choices", "daemon", "health", "models", "cache"} <= set(
-        known
-    ):
+    parts = {"figures", "trend", "feed", "errors", "cost_model", "choices", "daemon", "health", "models", "cache"}
+    while not known.keys() >= parts:
         known |= next(stream)
     asked = daemon.call("chat", {"message": "something new", "model": "echo:echo"})
     later: dict[str, Any] = {}
