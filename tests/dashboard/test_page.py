@@ -210,11 +210,11 @@ def test_range_and_filters_change_the_figures_and_stay_in_the_address(tab: Tab, 
 
 def test_a_project_filters_costs_and_errors_too(tab: Tab, daemon: Daemon) -> None:
     page = tab.open("project=%2Fhome%2Fada%2Fcompiler")
-    report = daemon.call("cost.report", {"by": "model", "window": "24h", "project": "/home/ada/compiler"})
+    report = daemon.call("cost.report", {"by": "model", "window": "24h", "project": "/srv/ada/compiler"})
     assert float(page.locator("[data-total]").get_attribute("data-total") or 0) == pytest.approx(
         report["total"]["cost_usd"], abs=1e-9
     )
-    failed = figures(daemon, project="/home/ada/compiler")["errors"]["total"]
+    failed = figures(daemon, project="/srv/ada/compiler")["errors"]["total"]
     assert sum(number(text) for text in page.locator("#errors .badge").all_inner_texts()) == failed
 
 

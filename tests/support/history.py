@@ -18,7 +18,7 @@ MODELS = {
     "custom:qwen": (0.2, 0.6, 310.0),
     "local:smollm2": (0.0, 0.0, 1400.0),
 }
-PROJECTS = ("/home/ada/compiler", "/home/ada/website", None)
+PROJECTS = ("/srv/ada/compiler", "/srv/ada/website", None)
 CLIENTS = ("http:chat", "http:messages", "socket", "http:responses")
 ERRORS = {
     "rate_limited": "OpenAI takes no more requests for now (429). Tip: wait 20 s, or register a second key.",
