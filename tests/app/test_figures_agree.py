@@ -14,9 +14,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from playwright.sync_api import expect
+from prometheus_client.parser import text_string_to_metric_families
 
 from beastmode.client import AsyncClient
 from beastmode.core.errors import BeastError
+from support.browser import Tab, chromium
 from support.daemon import Daemon
 from support.http_caller import Door, chat, message, response
 from support.provider_server import ProviderServer
@@ -230,6 +233,27 @@ class TestTheyAgree:
         assert found["metrics"]["requests"]["total"] == REQUESTS
         assert found["metrics"]["requests"]["success"] == count.outcomes["success"]
         assert found["metrics"]["costs"]["customModelCost"] == f"${count.costs_nusd / 1e9:.2f}"
+
+    def test_prometheus_agrees(self, daemon: Daemon, count: Count) -> None:
+        page = Door.of(daemon).get("/metrics").body.decode()
+        samples = [one for family in text_string_to_metric_families(page) for one in family.samples]
+        outcomes: Counter[str] = Counter()
+        for one in samples:
+            if one.name == "beast_requests_total":
+                outcomes[one.labels["outcome"]] += int(one.value)
+        assert outcomes == count.outcomes
+        paid = sum(one.value for one in samples if one.name == "beast_cost_usd_total")
+        assert round(paid * 1e9) == pytest.approx(
+            count.costs_nusd, abs=100
+        )  # sums of floats, a tenth of a micro-dollar
+
+    def test_the_dashboard_agrees(self, daemon: Daemon, count: Count) -> None:
+        with chromium() as browser, Tab(browser, daemon) as tab:
+            page = tab.open()
+            tile = page.locator("[data-tile=requests] .value")
+            expect(tile).to_have_attribute("data-value", str(REQUESTS), timeout=20_000)
+            assert tab.value("[data-tile=spent] .value") == pytest.approx(count.costs_nusd / 1e9)
+            assert tab.value("[data-tile=saved] .value") == pytest.approx(count.saved_nusd / 1e9)
 
     def test_the_export_agrees(self, daemon: Daemon, count: Count) -> None:
         import subprocess
