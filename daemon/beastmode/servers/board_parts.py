@@ -63,16 +63,16 @@ class BoardParts:
         Args:
             view: The view.
         """
-        figures = Part("figures", lambda: self._figures(view), (0.0, 3.0), share=0.02)
+        figures = Part("figures", lambda: self._figures(view), (0.0, 4.0), share=0.012)
         if not view.page:
             return [figures]
         return [
             figures,
             Part("feed", lambda: self._feed(view), (0.0, 0.5), share=0.008),
-            Part("trend", lambda: self._trend(view), (0.75, 20.0), share=0.006),
-            Part("errors", lambda: self._errors(view), (0.75, 30.0), share=0.003),
+            Part("trend", lambda: self._trend(view), (0.75, 30.0), share=0.004),
+            Part("errors", lambda: self._errors(view), (0.75, 30.0), share=0.002),
             *(
-                Part(f"cost_{by}", functools.partial(self._costs, view, by), (0.75, 60.0), share=0.002)
+                Part(f"cost_{by}", functools.partial(self._costs, view, by), (0.75, 60.0), share=0.0015)
                 for by in COST_KEYS
             ),
             Part("choices", lambda: self._choices(view), (2.0, 120.0), share=0.001),
