@@ -305,7 +305,6 @@ class House:
             clock=self.clock,
             revision=lambda: self.gateway.recorded,
             spent_s=lambda: self.ledger.read_cpu_s,
-            spent_s=lambda: self.ledger.read_cpu_s,
             epoch=lambda: access.epoch,
             parts_of=parts.of,
             shared=parts.shared(),
