@@ -209,7 +209,7 @@ def test_range_and_filters_change_the_figures_and_stay_in_the_address(tab: Tab, 
 
 
 def test_a_project_filters_costs_and_errors_too(tab: Tab, daemon: Daemon) -> None:
-    page = tab.open("project=%2Fhome%2Fada%2Fcompiler")
+    page = tab.open("project=%2Fsrv%2Fada%2Fcompiler")
     report = daemon.call("cost.report", {"by": "model", "window": "24h", "project": "/srv/ada/compiler"})
     assert float(page.locator("[data-total]").get_attribute("data-total") or 0) == pytest.approx(
         report["total"]["cost_usd"], abs=1e-9

@@ -134,7 +134,8 @@ export class Drawer {
   }
 
   draw(rejected) {
+    const held = this.body.contains(document.activeElement); // what held the focus is made anew
     this.body.replaceChildren(...whole(this.row, this.why, rejected).filter(Boolean));
-    if (rejected) this.body.querySelector('#drawer-head').focus();
+    if (rejected || held) this.body.querySelector('#drawer-head').focus();
   }
 }
