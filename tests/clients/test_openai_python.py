@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -321,7 +322,7 @@ def test_an_unknown_model(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.chat.completions.create(model="custom:nobody", messages=BERN)
     assert "custom:nobody" in caught.value.message
-    assert "beast models" in caught.value.message
+    assert re.search(r"did you mean custom:|beast models", caught.value.message)  # whichever name is near, if one is
 
 
 def test_a_wrong_token(door: Door) -> None:
