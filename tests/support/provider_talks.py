@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 WEATHER = [("get_weather", {"city": "Bern"}), ("get_weather", {"city": "Genève"})]
@@ -41,7 +42,7 @@ def last_user_text(messages: list[dict]) -> str:
     return ""
 
 
-class Talk:
+class Talk(ABC):
     """A request, and the answer to it, in the words of one protocol.
 
     Attributes:
@@ -72,14 +73,14 @@ class Talk:
     def words(self) -> list[str]:
         return re.findall(r"\s*\S+|\s+$", self.text)
 
-    def whole(self) -> dict:
-        raise NotImplementedError
+    @abstractmethod
+    def whole(self) -> dict: ...
 
-    def events(self) -> list[bytes]:
-        raise NotImplementedError
+    @abstractmethod
+    def events(self) -> list[bytes]: ...
 
-    def error(self, message: str, kind: str) -> dict:
-        raise NotImplementedError
+    @abstractmethod
+    def error(self, message: str, kind: str) -> dict: ...
 
     def error_event(self) -> bytes:
         return b"event: error\ndata: " + json.dumps(self.error("overloaded", "overloaded_error")).encode() + b"\n\n"

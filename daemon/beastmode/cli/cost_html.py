@@ -80,22 +80,8 @@ def _tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _lines(caption: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]], total: Mapping[str, Any]) -> str:
-    shown = [_cells(name, one) for name, one in rows]
-    return table(caption, (first, *_HEAD), shown, _cells("Total", total))
-
-
-def _cells(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        name,
-        f"{one['requests']:,}",
-        f"{one['failure'] + one['refused']:,}",
-        f"{one['hits']:,}",
-        words.tokens(one, "prompt_tokens"),
-        words.tokens(one, "completion_tokens"),
-        words.money(one),
-        words.money(one, "saved_usd"),
-        figures.duration(one["latency_ms"]) if one["success"] else "-",
-    )
+    shown = [words.cells(name, one) for name, one in rows]
+    return table(caption, (first, *_HEAD), shown, words.cells("Total", total))
 
 
 def _kinds(found: Mapping[str, Any]) -> str:

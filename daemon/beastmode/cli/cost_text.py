@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beastmode.cli import cost_words as words
-from beastmode.cli import figures
 from beastmode.cli.screen import Screen
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -44,8 +43,8 @@ def show(screen: Screen, found: Mapping[str, Any]) -> None:
             screen.say(line)
     screen.say()
     total = found["total"]
-    rows = [_cells(words.name(found, one["key"]), one) for one in found["rows"]]
-    rows += [_cells("total", total)] if rows else []
+    rows = [words.cells(words.name(found, one["key"]), one) for one in found["rows"]]
+    rows += [words.cells("total", total)] if rows else []
     screen.table((found["by"].upper(), *_HEAD), rows, 'no request in this time; try: beast ask "hello"')
     for note in _notes(found):
         screen.say(note)
@@ -94,20 +93,6 @@ def steps(first: str, last: str) -> list[str]:
         return [f"{number // 12:04}-{number % 12 + 1:02}" for number in range(low, high + 1)]
     begin = date.fromisoformat(first)
     return [str(begin + timedelta(days=number)) for number in range((date.fromisoformat(last) - begin).days + 1)]
-
-
-def _cells(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
-    return (
-        name,
-        f"{one['requests']:,}",
-        f"{one['failure'] + one['refused']:,}",
-        f"{one['hits']:,}",
-        words.tokens(one, "prompt_tokens"),
-        words.tokens(one, "completion_tokens"),
-        words.money(one),
-        words.money(one, "saved_usd"),
-        figures.duration(one["latency_ms"]) if one["success"] else "-",
-    )
 
 
 def _notes(found: Mapping[str, Any]) -> Iterator[str]:

@@ -113,3 +113,23 @@ def origins(total: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
 def tags_note(found: Mapping[str, Any]) -> str:
     """Why the lines of tags add up to more than the total."""
     return "a request with several tags counts for each of them" if found["by"] == "tag" else ""
+
+
+def cells(name: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line of a table of costs.
+
+    Args:
+        name: What the line is of.
+        one: Its figures.
+    """
+    return (
+        name,
+        f"{one['requests']:,}",
+        f"{one['failure'] + one['refused']:,}",
+        f"{one['hits']:,}",
+        tokens(one, "prompt_tokens"),
+        tokens(one, "completion_tokens"),
+        money(one),
+        money(one, "saved_usd"),
+        figures.duration(one["latency_ms"]) if one["success"] else "-",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -137,7 +138,7 @@ class Frame:
         return self._event
 
 
-class Viewer:
+class Viewer(ABC):
     """Somebody who looks.
 
     Attributes:
@@ -153,16 +154,16 @@ class Viewer:
         """Has taken in what was sent; who has not waits for the newest frame."""
         return True
 
+    @abstractmethod
     def show(self, frame: Frame) -> None:
         """Sends a frame."""
-        raise NotImplementedError
 
-    def ping(self, at_s: float) -> None:
+    def ping(self, at_s: float) -> None:  # noqa: B027 - not everybody wants to hear it
         """Says that nothing changed."""
 
+    @abstractmethod
     def leave(self) -> None:
         """Is told that there is nothing more to see: the daemon ends, or the session is over."""
-        raise NotImplementedError
 
 
 class Board:

@@ -12,6 +12,7 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
 from beastmode.costs.lines import cost_lines
 from beastmode.metrics.figures import By, Filters
+from beastmode.metrics.report import month_span
 from beastmode.metrics.stats import WINDOWS_S
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
@@ -132,8 +133,8 @@ async def requests_list(services: Services, caller: Caller, params: ListParams) 
         await services.ledger.get(params.before)  # an unknown request is said to be unknown
     rows = await services.ledger.list(
         limit=params.limit,
-        since_s=_time("since", params.since),
-        until_s=_time("until", params.until),
+        since_s=moment("since", params.since),
+        until_s=moment("until", params.until),
         before=params.before,
         model=params.model,
         outcome=params.outcome,
@@ -173,13 +174,12 @@ async def metrics_get(services: Services, caller: Caller, params: MetricsParams)
 @method("cost.report")
 async def cost_report(services: Services, caller: Caller, params: CostParams) -> dict[str, Any]:
     """Adds up requests, tokens, costs and savings by one dimension; where no time is named, of the current month."""
-    if sum(one is not None for one in (params.month, params.window, params.since or params.until)) > 1:
-        raise BadInputError("`month`, `window` and `from` exclude each other.", tips=["name one of them"])
+    require_one_span(params)
     stats, filters = services.stats, _filters(params)
     if params.window is not None:
         found = await stats.window(params.by, params.window, params.origin, filters)
     else:
-        span = _span(params, services.clock.wall_s())
+        span = span_of(params, services.clock.wall_s())
         found = await stats.breakdown(params.by, *span, params.origin, filters)
     return {"by": params.by, **found}
 
@@ -188,24 +188,48 @@ def _filters(params: MetricsParams | CostParams) -> Filters:
     return Filters(params.model, params.project, params.client, params.user)
 
 
-def _span(params: CostParams, now_s: float) -> tuple[float, float]:
-    """The span that is meant, seconds since the epoch; its end is not in it."""
+def require_one_span(params: CostParams) -> None:
+    """Refuses parameters that name more than one span.
+
+    Args:
+        params: What was asked.
+
+    Raises:
+        BadInputError: They name a month, a window or a time of their own beside each other.
+    """
+    if sum(one is not None for one in (params.month, params.window, params.since or params.until)) > 1:
+        raise BadInputError("`month`, `window` and `from` exclude each other.", tips=["name one of them"])
+
+
+def span_of(params: CostParams, now_s: float) -> tuple[float, float]:
+    """The span that is meant where no window is named, seconds since the epoch; its end is not in it.
+
+    Args:
+        params: What was asked; where it names no time, the current month is meant.
+        now_s: Wall clock.
+
+    Raises:
+        BadInputError: A time is none, or the end is before the beginning.
+    """
     if params.since is None and params.until is None:
-        return _month(params.month or rfc3339(now_s)[:7])
-    since_s, until_s = _time("from", params.since), _time("to", params.until)
+        return month_span(params.month or rfc3339(now_s)[:7])
+    since_s, until_s = moment("from", params.since), moment("to", params.until)
     since_s, until_s = since_s or 0.0, now_s if until_s is None else until_s
     if until_s < since_s:
         raise BadInputError("`to` is before `from`.", tips=["swap them"])
     return since_s, until_s
 
 
-def _month(name: str) -> tuple[float, float]:
-    year, month = map(int, name.split("-"))
-    following = f"{year + month // 12:04}-{month % 12 + 1:02}"
-    return parse_rfc3339(f"{name}-01T00:00:00Z"), parse_rfc3339(f"{following}-01T00:00:00Z")
+def moment(name: str, text: str | None) -> float | None:
+    """Reads a time or a day (UTC), seconds since the epoch.
 
+    Args:
+        name: The parameter, for the error.
+        text: RFC 3339, or YYYY-MM-DD.
 
-def _time(name: str, text: str | None) -> float | None:
+    Raises:
+        BadInputError: It is neither.
+    """
     if text is None:
         return None
     try:

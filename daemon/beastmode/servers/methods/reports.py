@@ -7,43 +7,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from beastmode.core.clock import parse_rfc3339, rfc3339
-from beastmode.core.errors import BadInputError
+from beastmode.core.clock import rfc3339
 from beastmode.core.types import Origin, Outcome
 from beastmode.metrics import export
-from beastmode.metrics.figures import By, Filters
-from beastmode.metrics.report import Reports, month_span
+from beastmode.metrics.figures import Filters
+from beastmode.metrics.report import Reports
 from beastmode.metrics.stats import WINDOWS_S
+from beastmode.servers.methods.insight import CostParams, moment, require_one_span, span_of
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
-
-
-class StatementParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which costs to report.
-
-    Attributes:
-        by: What the lines are of, beside the models; days and months are of UTC.
-        month: Those of a month, such as 2026-11; absent, as everything else: the current one.
-        window: Those of a window that ends now.
-        since: Those since this time (RFC 3339), or since this day (2026-11-20).
-        until: Those before this time (RFC 3339), or before this day; absent: until now.
-        origin: Whose requests; absent: those of persons, but tokens and costs of every origin.
-        model: Only those that asked for this model, or that it answered.
-        project: Only those about this workspace.
-        client: Only those of this door.
-        user: Only those of this caller.
-    """
-
-    by: By = "model"
-    month: Annotated[str, Meta(pattern=r"^[12]\d{3}-(0[1-9]|1[0-2])$")] | None = None
-    window: Literal["1h", "24h", "7d", "30d"] | None = None
-    since: str | None = msgspec.field(name="from", default=None)
-    until: str | None = msgspec.field(name="to", default=None)
-    origin: Origin | None = None
-    model: str | None = None
-    project: str | None = None
-    client: str | None = None
-    user: str | None = None
 
 
 class ExportRowsParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -77,7 +49,7 @@ class ExportRowsParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
 
 
 @method("cost.statement")
-async def cost_statement(services: Services, caller: Caller, params: StatementParams) -> dict[str, Any]:
+async def cost_statement(services: Services, caller: Caller, params: CostParams) -> dict[str, Any]:
     """Reports costs: totals, custom and providers' models, savings, lines by a dimension and by model, and over time.
 
     All of it is of one moment, so that the sums agree with each other.
@@ -97,39 +69,21 @@ async def requests_export(services: Services, caller: Caller, params: ExportRows
     """
     wanted = {name: getattr(params, name) for name in ("model", "outcome", "client", "workspace", "user", "error_kind")}
     wanted["origin"] = None if params.origin == "all" else params.origin
-    since_s, until_s = _time("since", params.since), _time("until", params.until)
+    since_s, until_s = moment("since", params.since), moment("until", params.until)
     found = await export.page(services.ledger, params.limit, params.after, since_s, until_s, wanted)
     return {"requests": found.rows, "next": found.following, "total": found.total}
 
 
-def _month(params: StatementParams, now_s: float) -> str | None:
+def _month(params: CostParams, now_s: float) -> str | None:
     if params.window is not None or params.since is not None or params.until is not None:
         return None
     return params.month or rfc3339(now_s)[:7]
 
 
-def _span(params: StatementParams, now_s: float) -> tuple[float, float]:
+def _span(params: CostParams, now_s: float) -> tuple[float, float]:
     """The span that is meant, seconds since the epoch; its end is not in it."""
-    if sum(one is not None for one in (params.month, params.window, params.since or params.until)) > 1:
-        raise BadInputError("`month`, `window` and `from` exclude each other.", tips=["name one of them"])
+    require_one_span(params)
     if params.window is not None:
         now_us = int(now_s * 1e6)  # as metrics.get counts it, to the microsecond
         return (now_us - WINDOWS_S[params.window] * 1_000_000) / 1e6, (now_us + 1) / 1e6
-    if params.since is None and params.until is None:
-        return month_span(params.month or rfc3339(now_s)[:7])
-    since_s, until_s = _time("from", params.since) or 0.0, _time("to", params.until)
-    until_s = now_s if until_s is None else until_s
-    if until_s < since_s:
-        raise BadInputError("`to` is before `from`.", tips=["swap them"])
-    return since_s, until_s
-
-
-def _time(name: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return parse_rfc3339(text if len(text) > len("2026-11-20") else f"{text}T00:00:00Z")
-    except ValueError:
-        raise BadInputError(
-            f"`{name}` is no time: {text[:40]!r}.", tips=["write it as 2026-11-20T09:00:00Z or 2026-11-20"]
-        ) from None
+    return span_of(params, now_s)
