@@ -102,7 +102,7 @@ def test_the_wheel_holds_both_packages_their_types_and_the_licence(wheel: Path) 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"beastmode", "beastmode_plugins"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"beastmode", "beastmode_lsp", "beastmode_plugins"}
 
 
 def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:

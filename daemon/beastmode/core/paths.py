@@ -91,6 +91,11 @@ class Paths:
         """The JSON-RPC socket; a path too long for the kernel falls back to a short one."""
         return self._socket("rpc.sock")
 
+    @property
+    def lsp_socket(self) -> Path:
+        """The socket that editors speak the Language Server Protocol on."""
+        return self._socket("lsp.sock")
+
     def _socket(self, name: str) -> Path:
         path = self.run / name
         if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:

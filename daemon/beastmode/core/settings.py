@@ -135,6 +135,18 @@ class HttpSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 32 * MB
 
 
+class LspSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The door for editors.
+
+    Attributes:
+        enabled: False: no server for editors runs, and `beast lsp` says so.
+        max_document_bytes: Size of an open document above which it is read, but no model is asked about it.
+    """
+
+    enabled: bool = True
+    max_document_bytes: Annotated[int, Meta(ge=1024)] = 8 * MB
+
+
 class LogSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The daemon's log.
 
@@ -257,6 +269,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         upstream: Calls to providers.
         routing: Which model answers.
         http: The HTTP door.
+        lsp: The door for editors.
         log: The daemon's log.
         plugins: Plugins.
         keys: API keys.
@@ -270,6 +283,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     upstream: UpstreamSettings = UpstreamSettings()
     routing: RoutingSettings = RoutingSettings()
     http: HttpSettings = HttpSettings()
+    lsp: LspSettings = LspSettings()
     log: LogSettings = LogSettings()
     plugins: PluginSettings = PluginSettings()
     keys: KeySettings = KeySettings()
