@@ -46,6 +46,7 @@ from beastmode.servers.board_parts import BoardParts
 from beastmode.servers.http.door import HttpDoor
 from beastmode.servers.inside import Inside
 from beastmode.servers.live import Live
+from beastmode.servers.lsp_host import LspHost
 from beastmode.servers.rpc import RpcServer
 from beastmode.servers.services import Services
 from beastmode.servers.static_files import StaticFiles
@@ -128,6 +129,8 @@ class House:
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             log.info("daemon ready", extra={"fields": {"socket": str(self.paths.rpc_socket), "version": __version__}})
+            if self._services.lsp is not None:
+                self._services.lsp.start()
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
             await self.gateway.drain(DRAIN_LIMIT_S)
@@ -135,6 +138,8 @@ class House:
                 await self._services.dashboard.live.close()
             if self._services.http is not None:
                 await self._services.http.close()
+            if self._services.lsp is not None:
+                await self._services.lsp.close()
             await server.stop()
         log.info("daemon ended")
         return self._again
@@ -172,6 +177,7 @@ class House:
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await self.watching.start(stack)
         await self._open_http_door()
+        self._open_lsp_door()
         await server.start()
         return server
 
@@ -180,6 +186,12 @@ class House:
         if settings.enabled:
             self._services.http = HttpDoor(self._services, settings, self.token)
             await self._services.http.open()
+
+    def _open_lsp_door(self) -> None:
+        settings = self.loaded.settings.lsp
+        if settings.enabled:
+            self._services.lsp = LspHost(self.paths, settings, __version__, self.clock, self.environ)
+            self._services.lsp.open()
 
     async def _open_cache(self, stack: contextlib.AsyncExitStack) -> Lookup:
         settings = self.loaded.settings.cache
@@ -325,6 +337,7 @@ class House:
             plugins=self.plugins,
             semantic=lambda: semantic.problem if semantic is not None else self._exact_only,
             http=lambda: self._services.http.problem if self._services.http is not None else None,
+            lsp=lambda: self._services.lsp.problem if self._services.lsp is not None else None,
             session=self.http,
         )
 

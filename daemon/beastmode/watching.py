@@ -42,6 +42,7 @@ class Watching:
         plugins: What was loaded.
         semantic: Says what is wrong with finding answers by meaning.
         http: Says what is wrong with the HTTP door.
+        lsp: Says what is wrong with the door for editors.
         session: A session that connects to no refused address.
 
     Attributes:
@@ -63,6 +64,7 @@ class Watching:
         plugins: Plugins,
         semantic: Callable[[], str | None],
         http: Callable[[], Issue | None],
+        lsp: Callable[[], Issue | None],
         session: aiohttp.ClientSession,
     ) -> None:
         self._lookup = lookup
@@ -79,6 +81,7 @@ class Watching:
         self.health.add("keys", lambda: vault.problem, "enter them again: beast models add ID --key-stdin")
         self.health.add("plugins", self._plugin_problems, "beast plugins")
         self.health.add("http", http)
+        self.health.add("lsp", lsp)
         alerts = Alerts(
             self.health.check, lambda: settings().health.on_change, session, clock, paths.state / "health.json"
         )

@@ -113,7 +113,8 @@ class Paths:
             AccessError: A folder belongs to someone else, or others can write it.
         """
         logs = self.log_file.parent
-        for folder in (self.config, self.state, self.cache, self.data, self.run, logs, self.rpc_socket.parent):
+        sockets = (self.rpc_socket.parent, self.lsp_socket.parent)
+        for folder in (self.config, self.state, self.cache, self.data, self.run, logs, *sockets):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_private(folder)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
     from beastmode.servers.http.door import HttpDoor
     from beastmode.servers.inside import Inside
+    from beastmode.servers.lsp_host import LspHost
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -80,6 +81,7 @@ class Services(msgspec.Struct, kw_only=True):
         sessions: Chat histories.
         token: What callers of the HTTP door must show.
         http: The HTTP door; None where the user wants none.
+        lsp: The door for editors; None where the user wants none.
         dashboard: What the dashboard works with.
     """
 
@@ -108,6 +110,7 @@ class Services(msgspec.Struct, kw_only=True):
     sessions: Sessions
     token: Token
     http: HttpDoor | None = None
+    lsp: LspHost | None = None
     dashboard: Inside | None = None
 
     @property

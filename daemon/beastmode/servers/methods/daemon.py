@@ -42,12 +42,21 @@ async def status(services: Services, caller: Caller, params: Nothing) -> dict[st
         "uptime_s": services.clock.mono_s() - services.started_s,
         "pid": os.getpid(),
         "health": await services.health.check(),
-        "sockets": {"rpc": str(services.paths.rpc_socket), "http": services.http.url if services.http else None},
+        "sockets": _sockets(services),
         "models": {"total": len(models), "ready": len(ready)},
         "cache": services.lookup.stats(),
         "workspaces": [],
         "warnings": services.loaded.warnings,
         "in_flight": len(services.gateway.flights),
+    }
+
+
+def _sockets(services: Services) -> dict[str, str | None]:
+    lsp = services.lsp.path if services.lsp else None
+    return {
+        "rpc": str(services.paths.rpc_socket),
+        "lsp": str(lsp) if lsp else None,
+        "http": services.http.url if services.http else None,
     }
 
 
@@ -69,7 +78,7 @@ async def config_reload(services: Services, caller: Caller, params: Nothing) -> 
     loaded = await services.reload()
     after = loaded.settings
     changed = [name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)]
-    waiting = [name for name in changed if name in ("plugins", "keys", "log", "http", "otel")]
+    waiting = [name for name in changed if name in ("plugins", "keys", "log", "http", "lsp", "otel")]
     tiers = ("l1", "l2", "redis")
     if any(getattr(before.cache, tier) != getattr(after.cache, tier) for tier in tiers):
         waiting.append("cache")

@@ -1,0 +1,178 @@
+"""The connections of editors: who may connect, a server object for each, messages in, messages out, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+
+from lsprotocol.types import ErrorCodes
+
+from beastmode_lsp.frames import BadFrameError, Frames, encode, frame
+from beastmode_lsp.server import EditorServer
+
+log = logging.getLogger(__name__)
+
+MAX_UNREAD_BYTES = 64 * 1024 * 1024
+TURN_S = 0.005
+FAREWELL_S = 1.0
+
+PeerReader = Callable[[socket.socket], int | None]
+MakeServer = Callable[[Callable[[], None]], EditorServer]
+
+
+class Connections:
+    """All editors that are connected.
+
+    Args:
+        make_server: Makes the server object of a connection, given how to hang up.
+        read_peer: Tells a peer's user id.
+        own_uid: The only user who may connect.
+    """
+
+    def __init__(self, make_server: MakeServer, read_peer: PeerReader, own_uid: int) -> None:
+        self.make_server = make_server
+        self._read_peer = read_peer
+        self._own_uid = own_uid
+        self.open: set[Connection] = set()
+        self.ending: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accepts editors.
+
+        Args:
+            listening: A bound socket.
+        """
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: Connection(self), sock=listening, backlog=128)
+
+    def may_enter(self, connection: socket.socket) -> bool:
+        """Whether the user at the other end is ours."""
+        return self._read_peer(connection) == self._own_uid
+
+    async def stop(self) -> None:
+        """Accepts nobody any more, ends all work and closes every connection once what was written is out."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.open):
+            connection.leave()
+        deadline_s = time.monotonic() + FAREWELL_S
+        while (self.open or self.ending) and time.monotonic() < deadline_s:
+            await asyncio.sleep(0.005)
+        for connection in list(self.open):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One editor.
+
+    Args:
+        connections: Those it is one of.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames()
+        self._closing = False
+        self._again: asyncio.Handle | None = None
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Lets the editor in, if its user is ours."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections.open.add(self)
+        if not self._connections.may_enter(transport.get_extra_info("socket")):
+            log.warning("a foreign user was turned away")
+            self._closing = True
+            transport.abort()
+            return
+        self.server = self._connections.make_server(self.hang_up)
+        self.server.protocol.set_writer(self)  # type: ignore[arg-type]  # it takes the bytes at once
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came."""
+        if self._closing:
+            return
+        self._frames.feed(data)
+        if self._again is None:
+            self._work()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The editor has gone: all its work ends."""
+        self._closing = True
+        self._connections.open.discard(self)
+        if self._again is not None:
+            self._again.cancel()
+        if hasattr(self, "server"):
+            task = self._loop.create_task(self.server.close())
+            self._connections.ending.add(task)
+            task.add_done_callback(self._connections.ending.discard)
+
+    # -- messages
+
+    def _work(self) -> None:
+        """Takes messages for a few milliseconds; if there are more, the other editors have their turn first."""
+        self._again = None
+        until_s = time.perf_counter() + TURN_S
+        try:
+            while not self._closing and (body := self._frames.take()) is not None:
+                self.server.protocol.receive(body)
+                if time.perf_counter() > until_s:
+                    self._transport.pause_reading()
+                    self._again = self._loop.call_soon(self._work)
+                    return
+        except BadFrameError as error:
+            self._refuse(error.sentence)
+            return
+        if not self._closing:
+            self._transport.resume_reading()
+
+    def write(self, body: bytes) -> None:
+        """Sends a message; an editor that reads nothing for long is cut off."""
+        if self._closing:
+            return
+        self._transport.write(frame(body))
+        if self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            log.warning("an editor that reads nothing was cut off", extra={"fields": self._who()})
+            self.abort()
+
+    def _refuse(self, sentence: str) -> None:
+        """What comes can not be understood any more: says so and closes."""
+        log.warning("a connection was closed", extra={"fields": {**self._who(), "why": sentence}})
+        error = {"code": ErrorCodes.ParseError.value, "message": f"{sentence} The connection is closed."}
+        self.write(encode({"jsonrpc": "2.0", "id": None, "error": error}))
+        self.hang_up()
+
+    def _who(self) -> dict[str, str]:
+        return {"client": self.server.client_name}
+
+    # -- the end
+
+    def hang_up(self) -> None:
+        """Closes once what was written is out, or a second has passed."""
+        if self._closing:
+            return
+        self._closing = True
+        self.server.end_work()
+        self._transport.close()
+        self._loop.call_later(FAREWELL_S, self._transport.abort)
+
+    def leave(self) -> None:
+        """The worker ends: what runs is answered with an error, then the connection closes."""
+        if self._closing:
+            return
+        self.server.end_work()
+        self._loop.call_soon(self._loop.call_soon, self.hang_up)  # cancelled tasks answer in the turn between
+
+    def abort(self) -> None:
+        """Closes now."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._transport.abort()
