@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 
 import msgspec
 import pytest
@@ -11,8 +13,13 @@ from hypothesis import strategies as st
 
 from beastmode.core.deltas import Delta, Relayed
 from beastmode.core.errors import BadInputError, MalformedReplyError
+from beastmode.wire.anthropic import MessageStream
+from beastmode.wire.openai_chat import ChatStream
 from beastmode.wire.relay import OFF_LOOP_BYTES, EventRelay, Took, kept_headers, relay_body, relayed_body
+from beastmode.wire.responses import ResponsesStream
 from beastmode.wire.sse import Event
+
+Stream = ChatStream | MessageStream | ResponsesStream
 
 
 class TestBodies:
@@ -71,10 +78,10 @@ def relayed(pieces: list[bytes], relay: bool = True) -> list[Delta]:
         deltas.append(event.data.decode())
         return "last" if event.data == b"[DONE]" else "usage" if event.data == b"usage" else "more"
 
-    events = EventRelay(take, deltas.append, relay)
+    events = EventRelay(deltas.append, relay)
     try:
-        if not any(events.feed(piece) for piece in pieces):
-            events.finish()
+        if not any(events.feed(piece, take) for piece in pieces):
+            events.finish(take)
     except MalformedReplyError:
         deltas.append("malformed")
     return deltas
@@ -105,6 +112,18 @@ class TestEvents:
 
     def test_bytes_of_an_event_that_was_refused_leave_with_nobody(self) -> None:
         assert relayed([b"data: a\n\ndata: bad\n\n"]) == ["a", Relayed(b"data: a\n\n"), "malformed"]
+
+    @pytest.mark.parametrize("kind", [ChatStream, MessageStream, ResponsesStream])
+    def test_a_stream_that_is_over_leaves_nothing_for_the_garbage_collector(self, kind: type[Stream]) -> None:
+        gc.disable()
+        try:
+            reader = kind([].append, True)
+            reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\nda')
+            gone = weakref.ref(reader)
+            del reader
+            assert gone() is None
+        finally:
+            gc.enable()
 
     def test_without_a_relay_only_the_pieces_come(self) -> None:
         assert relayed([b"data: a\n\ndata: usage\n\n"], relay=False) == ["a", "usage"]

@@ -196,7 +196,7 @@ class MessageStream:
 
     def __init__(self, on_delta: OnDelta, relay: bool = False) -> None:
         self._on_delta = on_delta
-        self._events = EventRelay(self._take, on_delta, relay)
+        self._events = EventRelay(on_delta, relay)
         self._blocks = Assembly(on_delta)
         self._usage = _Usage()
         self._model = ""
@@ -218,7 +218,7 @@ class MessageStream:
             MalformedReplyError: An event is none of this protocol.
             ErrorInReplyError: An event is an error.
         """
-        return self._events.feed(piece)
+        return self._events.feed(piece, self._take)
 
     def finish(self) -> Completion:
         """Gives the whole answer.
@@ -227,7 +227,7 @@ class MessageStream:
             MalformedReplyError: The stream ended before the answer did.
         """
         if not self._done:
-            self._events.finish()
+            self._events.finish(self._take)
         if not (self._done or self._stop_reason):
             raise MalformedReplyError("The stream was cut off before its end.")
         completion = completion_of(*self._blocks.finish())

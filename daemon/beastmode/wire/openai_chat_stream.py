@@ -43,7 +43,7 @@ class ChatStream:
 
     def __init__(self, on_delta: OnDelta, relay: bool = False) -> None:
         self._on_delta = on_delta
-        self._events = EventRelay(self._take, on_delta, relay)
+        self._events = EventRelay(on_delta, relay)
         self._answers: dict[int, _Answer] = {}
         self._usage = msgspec.Raw()
         self._service_tier: Any = None
@@ -63,7 +63,7 @@ class ChatStream:
             MalformedReplyError: An event is no chunk of a chat completion.
             ErrorInReplyError: An event is an error.
         """
-        return self._events.feed(piece)
+        return self._events.feed(piece, self._take)
 
     def finish(self) -> Completion:
         """Gives the whole answer.
@@ -72,7 +72,7 @@ class ChatStream:
             MalformedReplyError: The stream ended before the answer did.
         """
         if not self._done:
-            self._events.finish()
+            self._events.finish(self._take)
         answers = list(self._answers.values())
         if not answers or not (self._done or all(answer.finish_reason for answer in answers)):
             raise MalformedReplyError(CUT_OFF)

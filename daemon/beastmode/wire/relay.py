@@ -19,6 +19,10 @@ OFF_LOOP_BYTES = 1 << 20
 Took = Literal["more", "last", "usage"]
 """What an event was: one of many, the last one, or one that holds nothing but the usage."""
 
+Take = Callable[[Event], Took]
+"""A reader's side: takes an event, hands on what it holds, and says what it was; raises for one that is an error or none
+of its protocol."""
+
 _KEPT = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
 _KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
 _MAX_KEPT = 40
@@ -36,28 +40,27 @@ class EventRelay:
     """The events of one stream, for its reader, and their bytes for those who speak its protocol.
 
     All events of one piece leave as one `Relayed`, after the reader has taken them: bytes of an event that it refused
-    leave with nobody.
+    leave with nobody. The reader is told with each piece and not kept: it holds this object, and a stream that ended
+    leaves nothing behind that waits for the garbage collector.
 
     Args:
-        take: The reader: takes an event, hands on what it holds, and says what it was; raises for one that is an error
-            or none of its protocol.
         on_delta: Gets the bytes.
         relay: Hand on the bytes at all.
     """
 
-    __slots__ = ("_on_delta", "_parser", "_relay", "_take")
+    __slots__ = ("_on_delta", "_parser", "_relay")
 
-    def __init__(self, take: Callable[[Event], Took], on_delta: OnDelta, relay: bool) -> None:
-        self._take = take
+    def __init__(self, on_delta: OnDelta, relay: bool) -> None:
         self._on_delta = on_delta
         self._relay = relay
         self._parser = SSEParser()
 
-    def feed(self, piece: bytes) -> bool:
+    def feed(self, piece: bytes, take: Take) -> bool:
         """Takes the next piece of the stream.
 
         Args:
             piece: Bytes as they came, cut anywhere.
+            take: The reader.
 
         Returns:
             True after the last event: what follows it is not read.
@@ -65,19 +68,23 @@ class EventRelay:
         Raises:
             MalformedReplyError: An event is too large; and whatever the reader raises.
         """
-        return self._hand_on(self._parser.feed(piece))
+        return self._hand_on(self._parser.feed(piece), take)
 
-    def finish(self) -> None:
-        """Ends the stream, with an event that lacks its blank line, where there is one."""
-        if not self._hand_on(self._parser.finish()) and self._relay and (rest := self._parser.rest()):
+    def finish(self, take: Take) -> None:
+        """Ends the stream, with an event that lacks its blank line, where there is one.
+
+        Args:
+            take: The reader.
+        """
+        if not self._hand_on(self._parser.finish(), take) and self._relay and (rest := self._parser.rest()):
             self._on_delta(Relayed(rest))
 
-    def _hand_on(self, events: list[Event]) -> bool:
+    def _hand_on(self, events: list[Event], take: Take) -> bool:
         ready: list[bytes] = []
         last = False
         try:
             for event in events:
-                took = self._take(event)
+                took = take(event)
                 if took == "usage" and self._relay:
                     self._send(ready)
                     self._on_delta(Relayed(event.raw, usage_only=True))

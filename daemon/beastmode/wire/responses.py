@@ -120,7 +120,7 @@ class ResponsesStream:
 
     def __init__(self, on_delta: OnDelta, relay: bool = False) -> None:
         self._on_delta = on_delta
-        self._events = EventRelay(self._take, on_delta, relay)
+        self._events = EventRelay(on_delta, relay)
         self._items = Items(on_delta)
         self._model = ""
         self._ended: _Response | None = None
@@ -138,7 +138,7 @@ class ResponsesStream:
             MalformedReplyError: An event is none of this protocol.
             ErrorInReplyError: An event is an error.
         """
-        return self._events.feed(piece)
+        return self._events.feed(piece, self._take)
 
     def finish(self) -> Completion:
         """Gives the whole answer.
@@ -147,7 +147,7 @@ class ResponsesStream:
             MalformedReplyError: The stream ended before the answer did.
         """
         if self._ended is None:
-            self._events.finish()
+            self._events.finish(self._take)
         if self._ended is None:
             raise MalformedReplyError("The stream was cut off before its end.")
         return _completion(self._items, self._ended, self._ended.model or self._model)
