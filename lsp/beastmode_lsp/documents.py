@@ -1,0 +1,257 @@
+"""The documents that an editor has open: their text now, and what was changed since an answer was asked for.
+
+pygls' own documents cut lines where the protocol does not (form feeds, U+2028), place positions beyond a line one
+short, and copy the whole text at every key. These keep lines, and the last changes of each document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+from pygls.workspace import Workspace
+
+from beastmode_lsp.positions import (
+    UTF8,
+    UTF16,
+    UTF32,
+    Point,
+    Span,
+    content_length,
+    end_of,
+    point_of,
+    replace,
+    split_lines,
+    units,
+)
+
+KEPT_CHANGES = 2000
+KEPT_CHANGES_CHARS = 2_000_000
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    """One change of a text.
+
+    Attributes:
+        span: What was replaced, in the text before the change.
+        text: What stands there now.
+        shift: How many lines more the text has since.
+    """
+
+    span: Span
+    text: str
+    shift: int
+
+
+@dataclass(slots=True, frozen=True)
+class Snapshot:
+    """A document as it was when something was asked about it.
+
+    Attributes:
+        document: The open document that it is of; None for a file that the editor has not open.
+        uri: The editor's name of it.
+        version: Of that moment; None for a file.
+        lines: Of that moment.
+        serial: How many changes the document had seen.
+    """
+
+    document: Document | None
+    uri: str
+    version: int | None
+    lines: Sequence[str]
+    serial: int
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.lines)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the text in UTF-8."""
+        return digest(self.text)
+
+
+class Document:
+    """An open document.
+
+    Args:
+        uri: The editor's name of it.
+        language: As the editor calls it.
+        version: Of the text.
+        text: All of it.
+        encoding: In which the editor counts.
+    """
+
+    def __init__(self, uri: str, language: str, version: int, text: str, encoding: str) -> None:
+        self.uri = uri
+        self.language = language
+        self.version = version
+        self.closed = False
+        self._encoding = encoding
+        self._whole: str | None = text  # cut into lines when they are needed: most documents are only looked at
+        self._cut: list[str] = []
+        self._changes: deque[Change] = deque()
+        self._kept_chars = 0
+        self.serial = 0
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines with their ends; not to be changed."""
+        if self._whole is not None:
+            self._cut, self._whole = split_lines(self._whole), None
+        return self._cut
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self._whole if self._whole is not None else "".join(self._cut)
+
+    def exceeds(self, limit_bytes: int) -> bool:
+        """Whether its text is longer than a limit, in UTF-8.
+
+        Args:
+            limit_bytes: The limit.
+        """
+        pieces = [self._whole] if self._whole is not None else self._cut
+        if sum(map(len, pieces)) > limit_bytes:
+            return True
+        return sum(units(piece, UTF8) for piece in pieces) > limit_bytes
+
+    def point(self, position: types.Position) -> Point:
+        """The place that the editor means by a position."""
+        return point_of(self.lines, position.line, position.character, self._encoding)
+
+    def span(self, range: types.Range) -> Span:
+        """The stretch that the editor means by a range; a reversed one is turned around."""
+        start, end = self.point(range.start), self.point(range.end)
+        return Span(min(start, end), max(start, end))
+
+    def snapshot(self) -> Snapshot:
+        """The document as it is now."""
+        return Snapshot(self, self.uri, self.version, self.lines.copy(), self.serial)
+
+    def changes_since(self, serial: int) -> list[Change] | None:
+        """What was changed since a snapshot, oldest first; None where that is no longer known."""
+        missing = self.serial - serial
+        if missing > len(self._changes):
+            return None
+        return list(self._changes)[len(self._changes) - missing :]
+
+    def change(self, event: types.TextDocumentContentChangeEvent, version: int) -> None:
+        """Applies what the editor says has changed."""
+        if isinstance(event, types.TextDocumentContentChangePartial):
+            self._replace(self.span(event.range), event.text, version)
+        else:
+            self._replace(*_difference(self.lines, split_lines(event.text)), version)
+
+    def _replace(self, span: Span, text: str, version: int) -> None:
+        before = len(self.lines)
+        replace(self.lines, span, text)
+        self.version = version
+        self.serial += 1
+        self._changes.append(Change(span, text, len(self.lines) - before))
+        self._kept_chars += len(text)
+        while len(self._changes) > KEPT_CHANGES or self._kept_chars > KEPT_CHANGES_CHARS:
+            self._kept_chars -= len(self._changes.popleft().text)
+
+
+def _difference(before: list[str], after: list[str]) -> tuple[Span, str]:
+    """The lines in which two texts differ, as one replacement."""
+    end = end_of(before)
+    if before == after:
+        return Span(end, end), ""
+    most = min(len(before), len(after))
+    head = next(i for i in range(most) if before[i] != after[i])  # one is: a last line has no end, every other has one
+    tail = next((i for i in range(most - head) if before[-1 - i] != after[-1 - i]), most - head)
+    last = Point(len(before) - tail, 0) if tail else end
+    return Span(Point(head, 0), last), "".join(after[head : len(after) - tail])
+
+
+class Documents(Workspace):
+    """All that one editor has open, and its folders.
+
+    Args:
+        root_uri: The one folder of editors that know no more.
+        folders: The editor's folders.
+        encoding: In which the editor counts.
+    """
+
+    def __init__(self, root_uri: str | None, folders: Sequence[types.WorkspaceFolder] | None, encoding: str) -> None:
+        if folders is None and root_uri is not None:
+            folders = [types.WorkspaceFolder(root_uri, "")]
+        super().__init__(root_uri, types.TextDocumentSyncKind.Incremental, folders, encoding)
+        self.encoding = encoding if encoding in (UTF8, UTF32) else UTF16
+        self._open: dict[str, Document] = {}
+
+    def put_text_document(self, text_document: types.TextDocumentItem, notebook_uri: str | None = None) -> None:
+        """Opens a document."""
+        item = text_document
+        self._open[_name(item.uri)] = Document(
+            item.uri, str(item.language_id or ""), item.version, item.text, self.encoding
+        )
+
+    def update_text_document(
+        self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
+    ) -> None:
+        """Changes a document; one that is not open is left alone."""
+        document = self._open.get(_name(text_doc.uri))
+        if document is not None:
+            document.change(change, text_doc.version)
+
+    def remove_text_document(self, doc_uri: str) -> None:
+        """Closes a document."""
+        document = self._open.pop(_name(doc_uri), None)
+        if document is not None:
+            document.closed = True
+
+    def find(self, uri: str) -> Document | None:
+        """An open document."""
+        return self._open.get(_name(uri))
+
+    def find_path(self, path: str) -> Document | None:
+        """An open document, by its path on disk."""
+        return next((one for one in self._open.values() if path_of(one.uri) == path), None)
+
+    def root_of(self, uri: str) -> str | None:
+        """The innermost of the editor's folders that a document lies in, as a path; None outside of all."""
+        path = path_of(uri)
+        roots = [root for folder in self.folders.values() if (root := path_of(folder.uri)) is not None]
+        holding = [root for root in roots if path is not None and Path(path).is_relative_to(root)]
+        return max(holding, key=len).rstrip("/") or "/" if holding else None
+
+    @property
+    def first_root(self) -> str | None:
+        """The first of the editor's folders, for questions that are about no document."""
+        return next((root for folder in self.folders.values() if (root := path_of(folder.uri)) is not None), None)
+
+
+def _name(uri: str) -> str:
+    return unquote(uri)
+
+
+def path_of(uri: str) -> str | None:
+    """Where a document lies on this machine; None for one that is no file."""
+    return to_fs_path(uri)
+
+
+def name_of(uri: str) -> str:
+    """What a document is called where it has no path, such as `Untitled-1`."""
+    return unquote(urlparse(uri).path or uri).lstrip("/")
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text in UTF-8, as the daemon names what an answer was made from."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def is_blank(lines: Sequence[str], number: int) -> bool:
+    """Whether a line holds nothing but blank space."""
+    return not lines[number][: content_length(lines[number])].strip()
