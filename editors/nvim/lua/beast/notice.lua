@@ -1,0 +1,52 @@
+-- How things are told to the person: messages, errors with what to do next, and the one line of a status.
+
+local M = {}
+
+---@param text string
+---@param level integer
+local function say(text, level)
+  vim.schedule(function()
+    vim.notify('BEAST: ' .. text, level, { title = 'BEAST MODE' })
+  end)
+end
+
+---@param text string
+function M.info(text)
+  say(text, vim.log.levels.INFO)
+end
+
+---@param text string
+function M.warn(text)
+  say(text, vim.log.levels.WARN)
+end
+
+--- An error of the server in words: its sentence, and each tip that the sentence does not hold already.
+---@param problem lsp.ResponseError|string
+---@return string
+function M.words(problem)
+  if type(problem) == 'string' then
+    return problem
+  end
+  local lines = { problem.message or 'it failed, and did not say why' }
+  local data = type(problem.data) == 'table' and problem.data or {}
+  for _, tip in ipairs(type(data.tip) == 'table' and data.tip or {}) do
+    if not lines[1]:find(tip, 1, true) then
+      lines[#lines + 1] = '  try: ' .. tip
+    end
+  end
+  return table.concat(lines, '\n')
+end
+
+---@param problem lsp.ResponseError|string
+function M.fail(problem)
+  say(M.words(problem), vim.log.levels.ERROR)
+end
+
+--- Whether a problem is that the person stopped it.
+---@param problem? lsp.ResponseError
+---@return boolean
+function M.cancelled(problem)
+  return problem ~= nil and problem.code == -32800
+end
+
+return M
