@@ -8,6 +8,7 @@ import difflib
 import inspect
 import itertools
 import logging
+import os
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from functools import partial
@@ -17,7 +18,7 @@ from cattrs import Converter
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcInvalidRequest
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
-from pygls.protocol.json_rpc import JsonRPCNotification, JsonRPCResponseMessage
+from pygls.protocol.json_rpc import JsonRPCResponseMessage
 
 from beastmode_lsp.answers import answer_error
 from beastmode_lsp.frames import BadFrameError, decode, encode
@@ -56,7 +57,7 @@ class EditorProtocol(LanguageServerProtocol):
 
     def __init__(self, server: EditorServer, converter: Converter) -> None:
         self._ready = False
-        self._ids = itertools.count(1)
+        self._ids = (f"beast-{os.getpid():x}-{number}" for number in itertools.count(1))
         self._asked: dict[MsgId, tuple[Future[Any], type[Any] | None]] = {}
         super().__init__(server, converter)
 
@@ -180,8 +181,10 @@ class EditorProtocol(LanguageServerProtocol):
 
     def notify(self, method: str, params: Any | None = None) -> None:
         """Sends a notification."""
-        kind = self.get_message_type(method) or JsonRPCNotification
-        self._send_data(kind(method=method, params=params, jsonrpc=self.VERSION))
+        message = {"jsonrpc": self.VERSION, "method": method}
+        if params is not None:
+            message["params"] = self._converter.unstructure(params)
+        self._put(message)
 
     # -- what the editor is asked
 
@@ -193,7 +196,7 @@ class EditorProtocol(LanguageServerProtocol):
         msg_id: MsgId | None = None,
     ) -> Future[Any]:
         """Asks the editor; a future that is cancelled takes the question back, and its late answer is dropped."""
-        own_id = msg_id if msg_id is not None else f"beast-{next(self._ids)}"
+        own_id = msg_id if msg_id is not None else next(self._ids)
         future: Future[Any] = Future()
         self._asked[own_id] = (future, self.get_result_type(method))
         future.add_done_callback(partial(self._stop_asking, own_id))

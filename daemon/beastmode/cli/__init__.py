@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from beastmode.cli.screen import Screen
-from beastmode.core.errors import CODES, BeastError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from beastmode.cli.screen import Screen
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -24,15 +25,28 @@ def main(args: list[str] | None = None) -> int:
     if sys.platform == "win32":
         sys.stderr.write("error: BEAST MODE runs on Linux and macOS; on Windows, install it inside WSL 2.\n")
         return 1
+    words = sys.argv[1:] if args is None else args
+    if words[:1] == ["lsp"] and not set(words[1:]) - {"--stdio"}:
+        # Every window of every editor keeps one of these: it goes past everything else, for the sake of its memory.
+        from beastmode.cli import lsp_shim
+
+        return lsp_shim.run()
+    return _answer(words, own_process=args is None)
+
+
+def _answer(words: list[str], own_process: bool) -> int:
+    from beastmode.cli.screen import Screen
+    from beastmode.core.errors import CODES, BeastError
+
     screen = Screen(sys.stdout, sys.stderr, os.environ)
     try:
-        code = _run(screen, sys.argv[1:] if args is None else args)
+        code = _run(screen, words)
         screen.flush()
     except BeastError as error:
         screen.error(error)
         return CODES[error.kind].exit
     except KeyboardInterrupt:
-        if args is None:
+        if own_process:
             _ignore_more()
         screen.note("\ninterrupted")
         return INTERRUPTED

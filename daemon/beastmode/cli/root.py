@@ -23,6 +23,7 @@ _COMMANDS = {
     "models": "models:models",
     "prices": "prices:prices",
     "dashboard": "dashboard:dashboard",
+    "lsp": "lsp:lsp",
     "requests": "requests:requests",
     "errors": "requests:errors",
     "monitor": "monitor:monitor",

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from beastmode.core.errors import AccessError
+from beastmode.core.run_folder import SOCKET_PATH_MAX_BYTES, run_folder, socket_path
 
-SOCKET_PATH_MAX_BYTES = 100
+__all__ = ["SOCKET_PATH_MAX_BYTES", "Paths", "check_private"]
 
 
 class Paths:
@@ -39,25 +40,20 @@ class Paths:
             environ: Environment variables.
             platform: As `sys.platform`.
         """
+        run = Path(run_folder(environ, platform))
         if environ.get("BEAST_HOME"):
             home = Path(environ["BEAST_HOME"]).expanduser().absolute()
-            return cls(home, home / "state", home / "cache", home / "data", home / "run")
+            return cls(home, home / "state", home / "cache", home / "data", run)
         user = Path(environ.get("HOME") or Path.home())
         if platform == "darwin":
             library = user / "Library"
             support = library / "Application Support" / "beastmode"
-            return cls(support, support / "state", library / "Caches" / "beastmode", support / "data", support / "run")
+            return cls(support, support / "state", library / "Caches" / "beastmode", support / "data", run)
 
         def xdg(name: str, default: str) -> Path:
             value = environ.get(name, "")
             return (Path(value) if Path(value).is_absolute() else user / default) / "beastmode"
 
-        runtime = environ.get("XDG_RUNTIME_DIR", "")
-        run = (
-            Path(runtime) / "beastmode"
-            if Path(runtime).is_absolute()
-            else xdg("XDG_STATE_HOME", ".local/state") / "run"
-        )
         return cls(
             xdg("XDG_CONFIG_HOME", ".config"),
             xdg("XDG_STATE_HOME", ".local/state"),
@@ -97,14 +93,7 @@ class Paths:
         return self._socket("lsp.sock")
 
     def _socket(self, name: str) -> Path:
-        path = self.run / name
-        if len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES:
-            return path
-        import hashlib  # rare, and dear for every other start of the command line
-        import tempfile
-
-        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"beast-{os.getuid()}-{digest}" / name
+        return Path(socket_path(os.fspath(self.run), name))
 
     def make(self) -> None:
         """Creates every folder as 0700.
