@@ -67,7 +67,7 @@ def make_key(request: Request, model: str | None = None) -> Key:
     Raises:
         BadInputError: Parameters, tool calls or content parts are nested too deeply.
     """
-    text, tail = _split(request.messages)
+    text, tail = _split(request.messages, _as_it_is if request.kind == "completion" else _normal)
     name = request.model if model is None else model
     try:
         try:
@@ -91,8 +91,8 @@ def _exact(scope: bytes, text: str) -> bytes:
     return blake2b(scope + data, digest_size=DIGEST_BYTES).digest()
 
 
-def _split(messages: list[Message]) -> tuple[str, Any]:
-    """Takes the last user text out of a conversation.
+def _split(messages: list[Message], normal: Callable[[str], str]) -> tuple[str, Any]:
+    """Takes the last user text out of a conversation, in the form in which it counts.
 
     Returns:
         The text, and what is left of the last message: 0 where it was nothing but text, None where it has no user
@@ -104,14 +104,14 @@ def _split(messages: list[Message]) -> tuple[str, Any]:
     content = last.content
     if isinstance(content, str):
         if last.name is None and last.tool_calls is None and last.tool_call_id is None:
-            return _normal(content), 0
-        return _normal(content), _rest(last, None)
+            return normal(content), 0
+        return normal(content), _rest(last, None)
     parts = content or []
     for index in range(len(parts) - 1, -1, -1):
         part = parts[index]
         if part.get("type") == "text" and type(part.get("text")) is str:
             rest = {name: value for name, value in part.items() if name != "text"}
-            return _normal(part["text"]), _rest(last, [index, parts[:index], rest, parts[index + 1 :]])
+            return normal(part["text"]), _rest(last, [index, parts[:index], rest, parts[index + 1 :]])
     return "", None
 
 
@@ -120,6 +120,11 @@ def _rest(last: Message, parts: list[Any] | None) -> Any:
         parts = None  # one part of text says the same as the text alone
     rest = [last.name, last.tool_calls, last.tool_call_id, parts]
     return 0 if rest == [None, None, None, None] else rest
+
+
+def _as_it_is(text: str) -> str:
+    """A text that is to be continued: it matters whether it ends with a blank."""
+    return text
 
 
 def _normal(text: str) -> str:

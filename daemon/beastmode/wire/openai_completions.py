@@ -123,6 +123,11 @@ def in_a_chat_alone(request: Request) -> Request:
     return as_chat(request) if request.kind == "completion" else request
 
 
+def _told(request: Request) -> list[str]:
+    """What is said about the text before it; only a chat has a place for that."""
+    return [one.content for one in request.messages[:-1] if isinstance(one.content, str)]
+
+
 def as_chat(request: Request) -> Request:
     """Asks for the same in a chat, for providers that have no endpoint for completions.
 
@@ -146,11 +151,15 @@ def as_chat(request: Request) -> Request:
         text = f"<before_the_gap>\n{prefix}\n</before_the_gap>\n<after_the_gap>\n{suffix}\n</after_the_gap>"
     else:
         text = prefix
+    task = "\n\n".join([_FILL if suffix else _CONTINUE, *_told(request)])
     params = {name: value for name, value in request.params.items() if name not in _NOT_FOR_CHAT}
     return msgspec.structs.replace(
         request,
         kind="chat",
         native=None,
-        messages=[Message("system", _FILL if suffix else _CONTINUE), Message("user", text)],
+        messages=[
+            Message("system", task),
+            Message("user", text),
+        ],
         params=translated_params(params),
     )

@@ -71,7 +71,7 @@ async def attach(workspace: str | None, files: list[str], documents: list[Docume
     for path in wanted:
         texts[path] = await asyncio.to_thread(read_inside, Path(workspace or ""), path)
     for path, raw in texts.items():
-        _refuse_secret(path, raw)
+        refuse_secret(path, raw)
     ordered = sorted(texts.items())
     return Attachment(
         [Message("user", f"File {path}:\n```\n{raw.decode()}\n```") for path, raw in ordered],
@@ -122,7 +122,16 @@ def read_inside(root: Path, path: str) -> bytes:
     return raw
 
 
-def _refuse_secret(path: str, raw: bytes) -> None:
+def refuse_secret(path: str, raw: bytes) -> None:
+    """Turns away what looks like a secret, by its name or by what is in it.
+
+    Args:
+        path: What it is called.
+        raw: All of it.
+
+    Raises:
+        BadInputError: It does.
+    """
     if _SECRET_NAMES.search(path) or _SECRETS.search(raw):
         raise BadInputError(
             f"{path!r} looks like it holds a secret, and is neither stored nor sent.",

@@ -1,6 +1,7 @@
 """Every method of the daemon, for every door; one file a group."""
 
 from beastmode.servers.methods import (
+    actions,
     answers,
     comparing,
     daemon,
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "Method",
     "Nothing",
+    "actions",
     "answers",
     "comparing",
     "daemon",

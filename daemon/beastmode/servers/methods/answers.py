@@ -14,6 +14,9 @@ from beastmode.servers.methods.table import Reply, method
 from beastmode.servers.services import Caller, Services
 from beastmode.workspace.attachments import Attachment, Document, attach
 
+ClientName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""What a program may call itself in the ledger."""
+
 _PARAMS = ("max_tokens", "temperature", "top_p", "stop", "seed", "response_format", "tools", "tool_choice")
 
 
@@ -37,6 +40,7 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         response_format: The shape of the answer, such as a JSON schema.
         tools: Tools the model may call, in the shape of OpenAI's chat format.
         tool_choice: Which tool it must call.
+        client: The program that asks, as the ledger shows it, such as `vscode`; it joins no key.
         user: Who asks, where it is not the user of the socket; a scope that no answer crosses.
         tags: Labels for cost reports.
         cache: `default`, `off` (neither read nor write), `only` (never call a model), `refresh` (call, and store anew).
@@ -60,6 +64,7 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     response_format: dict[str, Any] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    client: ClientName | None = None
     user: str | None = None
     tags: list[str] = []
     cache: CacheMode = "default"
@@ -123,7 +128,7 @@ def _request(services: Services, caller: Caller, params: ChatParams, messages: l
         max_cost_usd=params.max_cost_usd,
         tags=params.tags,
         session_id=params.session_id,
-        client=caller.client,
+        client=params.client or caller.client,
     )
 
 
