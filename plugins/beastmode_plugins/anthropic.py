@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from beastmode.wire.anthropic import PROTOCOL, MessageStream, decode, decode_cou
 from beastmode.wire.openai_completions import as_chat
 from beastmode.wire.relay import relayed_body
 from beastmode.wire.target import Errand
-from beastmode.wire.upstream import Upstream, encoded
+from beastmode.wire.upstream import Upstream, encoded, unheard
 
 API_VERSION = "2023-06-01"
 NATIVE = "anthropic_messages"
@@ -64,7 +65,10 @@ class Anthropic(Provider):
         reader = MessageStream(on_delta, native) if on_delta is not None else None
         relay = NATIVE if native else ""
         headers = _headers(errand, call.request)
-        return await self._upstream.complete(errand, headers, body, decode, reader, relay=relay, on_delta=on_delta)
+        assemble = partial(MessageStream, unheard)
+        return await self._upstream.complete(
+            errand, headers, body, decode, reader, relay=relay, on_delta=on_delta, assemble=assemble
+        )
 
     async def count_tokens(self, call: Call) -> int:
         """Posts the request to `/v1/messages/count_tokens`, which costs nothing.

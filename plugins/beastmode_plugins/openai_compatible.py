@@ -17,7 +17,7 @@ from beastmode.wire.openai_chat import ChatStream
 from beastmode.wire.relay import relayed_body
 from beastmode.wire.responses_request import NAME as RESPONSES
 from beastmode.wire.target import Errand
-from beastmode.wire.upstream import Upstream, encoded
+from beastmode.wire.upstream import Upstream, encoded, unheard
 
 
 class _Way(NamedTuple):
@@ -142,7 +142,10 @@ class OpenAICompatible(Provider):
             encode = partial(way.encode, usage_in_stream=False) if stream and not usage else way.encode
             body = await encoded(encode, request, model, stream)
         reader = ChatStream(on_delta, bool(relay)) if on_delta is not None else None
-        return await self._upstream.complete(errand, headers, body, way.decode, reader, relay=relay, on_delta=on_delta)
+        assemble = None if way is _EMBEDDING else partial(ChatStream, unheard)
+        return await self._upstream.complete(
+            errand, headers, body, way.decode, reader, relay=relay, on_delta=on_delta, assemble=assemble
+        )
 
 
 class OpenAI(OpenAICompatible):
@@ -180,8 +183,9 @@ class OpenAI(OpenAICompatible):
         )
         headers = {**native.headers, **_headers(errand)}
         reader = responses.ResponsesStream(on_delta, True) if on_delta is not None else None
+        assemble = partial(responses.ResponsesStream, unheard)
         return await self._upstream.complete(
-            errand, headers, body, responses.decode, reader, relay=RESPONSES, on_delta=on_delta
+            errand, headers, body, responses.decode, reader, relay=RESPONSES, on_delta=on_delta, assemble=assemble
         )
 
     def prepared(self, request: Request) -> Request:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from beastmode.cache.memory import MemoryTier, entry_bytes
+from beastmode.core.native import Reply
 from beastmode.core.types import Completion, Digest, Entry
 
 MB = 1 << 20
@@ -103,6 +104,19 @@ def test_tool_calls_tags_and_digests_are_counted() -> None:
     assert entry_bytes(stored("a", completion=completion)) > plain + 1000
     assert entry_bytes(stored("a", tags=["x" * 1000])) > plain + 1000
     assert entry_bytes(stored("a", completion=Completion(text="answer", reasoning="x" * 1000))) > plain + 900
+
+
+def test_whatever_else_an_answer_holds_is_counted() -> None:
+    plain = entry_bytes(stored("a"))
+    long = {"content": [{"token": "x" * 1000}]}
+    for completion in (
+        Completion(text="", reply=Reply("openai_embeddings", b"x" * 1000)),
+        Completion(text="", blocks=[{"type": "text", "text": "x" * 1000}]),
+        Completion(text="", choices=[Completion(text="x" * 1000)]),
+        Completion(text="", logprobs=long),
+    ):
+        assert entry_bytes(stored("a", completion=completion)) > plain + 900
+    assert entry_bytes(stored("a", vector=b"x" * 1000)) == plain + 1000
 
 
 def test_the_bytes_it_reports_are_about_what_it_takes() -> None:

@@ -237,6 +237,8 @@ class TestErrors:
         assert {"chat": "", "messages": "error", "responses": name}[protocol] == name
         assert "error" in json.dumps(data)
         assert b"[DONE]" not in got.body
+        if protocol == "responses":
+            assert [event["sequence_number"] for _, event in got.events] == list(range(len(got.events)))
         row = daemon.rows(limit=1)[0]
         assert (row["outcome"], row["model"]) == ("failure", model)
         assert ask(door, protocol, text, model, headers={"x-beast-cache": "only"}).status == 404

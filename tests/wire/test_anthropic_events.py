@@ -285,7 +285,7 @@ class TestTheirSDK:
         error = RateLimitedError("Too many requests.", tips=["wait a second"], request_id="r1")
         with pytest.raises(anthropic.RateLimitError) as caught:
             client(DOOR.error(error, 429), 429, "application/json").messages.create(**ASKED)
-        assert "Too many requests. wait a second" in caught.value.message
+        assert "Too many requests. Tip: wait a second" in caught.value.message
         writer = DOOR.writer(TOLD, ASK)
         raw = writer.begin() + writer.piece("x") + DOOR.ping + DOOR.broken(error, 429)
         with pytest.raises(anthropic.APIStatusError, match="Too many requests"):

@@ -318,7 +318,7 @@ class TestErrors:
         details = {"upstream_type": "tokens", "upstream_code": "slow", "upstream_param": "messages"}
         error = errors.RateLimitedError("It is busy.", tips=["Wait 3 s.", "Or not."], details=details)
         assert json.loads(CHAT.error(error, 429))["error"] == {
-            "message": "It is busy. Wait 3 s.",
+            "message": "It is busy. Tip: Wait 3 s.",
             "type": "tokens",
             "param": "messages",
             "code": "slow",

@@ -322,7 +322,12 @@ class TestWholeAnswers:
 class TestErrors:
     def test_an_error_has_openais_shape_and_our_tip(self) -> None:
         error = json.loads(DOOR.error(BadInputError("No.", tips=["Do this."]), 400))["error"]
-        assert error == {"message": "No. Do this.", "type": "invalid_request_error", "param": None, "code": "bad_input"}
+        assert error == {
+            "message": "No. Tip: Do this.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "bad_input",
+        }
 
     def test_the_upstreams_own_words_stay(self) -> None:
         details = {"upstream_code": "c", "upstream_type": "t", "upstream_param": "p"}
@@ -347,3 +352,17 @@ class TestErrors:
         assert (flat["type"], flat["message"], flat["error"]["message"]) == ("error", error.message, error.message)
         assert (failed["id"], failed["status"]) == ("resp_r1", "failed")
         assert failed["error"] == {"code": code, "message": error.message}
+
+    @pytest.mark.parametrize(
+        ("sent", "numbers"),
+        [
+            (b"", [0, 1]),
+            (b": ping\n\n", [0, 1]),
+            (b'data: {"sequence_number":7}\n\ndata: {"sequence_number":8}\n\n', [9, 10]),
+            (b'event: x\r\ndata: {"sequence_number": 41, "delta": "\\"sequence_number\\":7"}\r\n\r\n', [42, 43]),
+            (b'data: {"sequence_number":3}\n\ndata: {"type":"odd"}\n\ndata: [DONE]\n\n', [4, 5]),
+        ],
+    )
+    def test_the_events_of_a_broken_stream_go_on_counting(self, sent: bytes, numbers: list[int]) -> None:
+        events = DOOR.broken(UpstreamError("Broke."), 502, sent).split(b"\n\n")[:-1]
+        assert [json.loads(event.partition(b"data: ")[2])["sequence_number"] for event in events] == numbers

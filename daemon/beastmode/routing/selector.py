@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -285,5 +285,13 @@ def cooling_down(model_id: str, causes: list[tuple[str, str, BeastError | None, 
         endpoint=first[2].endpoint if first[2] else None,
         status=first[2].status if first[2] else None,
         retry_after_s=min(waits) if waits else None,
-        details={"cause": first[2].kind} if first[2] else None,
+        details=_told_of(first[2]) if first[2] else None,
     )
+
+
+def _told_of(cause: BeastError) -> dict[str, Any]:
+    """What a caller is told of the error that began a rest: its kind, and the rate limits that the upstream told."""
+    headers = cause.details.get("upstream_headers")
+    told = headers.items() if isinstance(headers, dict) else ()
+    limits = {name: value for name, value in told if "ratelimit" in name}  # ids of that reply are no longer true
+    return {"cause": cause.kind, **({"upstream_headers": limits} if limits else {})}

@@ -76,7 +76,7 @@ class AnthropicMessages(Dialect):
         """Writes an error."""
         return _encode(_error(error, status))
 
-    def broken(self, error: BeastError, status: int) -> bytes:
+    def broken(self, error: BeastError, status: int, sent: bytes = b"") -> bytes:
         """Writes an error as an event."""
         return event("error", _error(error, status))
 

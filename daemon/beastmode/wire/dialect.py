@@ -100,18 +100,20 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def broken(self, error: BeastError, status: int) -> bytes:
+    def broken(self, error: BeastError, status: int, sent: bytes = b"") -> bytes:
         """Writes an error as the last event of a stream that has begun.
 
         Args:
             error: What went wrong.
             status: The HTTP status it would have been sent with.
+            sent: The whole events that left last, for protocols that number theirs; empty: none did.
         """
 
 
 def explained(error: BeastError) -> str:
-    """The message of an error with its first tip, in one line."""
+    """The message of an error with its first tip, in one line; the tip stays as it is, and says that it is one."""
     if not error.tips:
         return error.message
-    end = "" if error.message.rstrip().endswith((".", "!", "?", ":", "…")) else "."
-    return f"{error.message.rstrip()}{end} {error.tips[0]}"
+    message = error.message.rstrip()
+    end = "" if message.endswith((".", "!", "?", ":", "…")) else "."
+    return f"{message}{end} Tip: {error.tips[0]}"

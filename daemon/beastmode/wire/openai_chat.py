@@ -140,6 +140,8 @@ def _message(message: Message, images: list[dict[str, Any]], foreign: bool) -> M
     content = message.content
     if type(content) is not list:
         return message
+    if foreign and content and content[0].get("type") == "tool_result" and content[0].get("is_error"):
+        content = _as_failure(content[1:])
     parts = [_part(part, foreign) for part in content if _is_sent(part, foreign)]
     if message.role == "tool":
         images.extend(part for part in parts if part["type"] != "text")
@@ -152,6 +154,17 @@ def _message(message: Message, images: list[dict[str, Any]], foreign: bool) -> M
     if len(parts) == 1 and parts[0].keys() == {"type", "text"}:
         return msgspec.structs.replace(message, content=parts[0]["text"])
     return msgspec.structs.replace(message, content=parts or (None if message.tool_calls else ""))
+
+
+def _as_failure(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The result of a tool that failed, said in words: Chat Completions has no field for it."""
+    place = next((place for place, part in enumerate(parts) if part.get("type") == "text"), None)
+    if place is None:
+        return [{"type": "text", "text": "Error: the tool failed."}, *parts]
+    text = str(parts[place].get("text") or "")
+    if "error" in (text.split(maxsplit=1) or [""])[0].lower():  # it says so itself: Error:, <tool_use_error>, KeyError:
+        return parts
+    return [*parts[:place], {"type": "text", "text": f"Error: {text}"}, *parts[place + 1 :]]
 
 
 def _is_sent(part: dict[str, Any], foreign: bool) -> bool:

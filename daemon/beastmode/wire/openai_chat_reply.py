@@ -78,9 +78,13 @@ class Said(msgspec.Struct):
 
     def says_more(self) -> bool:
         """It holds something that a Completion can not say."""
+        if self.refusal or any([call.get("custom") for call in self.tool_calls or ()]):
+            return True
         raws = (self.function_call, self.annotations, self.audio, self.images, self.reasoning_details)
-        calls = self.tool_calls or ()
-        return bool(self.refusal) or any(call.get("custom") for call in calls) or any(map(something, raws))
+        return raws != _NO_RAWS and any(map(something, raws))
+
+
+_NO_RAWS = (msgspec.Raw(),) * 5
 
 
 class Choice(msgspec.Struct):

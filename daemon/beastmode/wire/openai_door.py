@@ -68,7 +68,7 @@ class OpenAIDialect(Dialect, ABC):
             }
         )
 
-    def broken(self, error: BeastError, status: int) -> bytes:
+    def broken(self, error: BeastError, status: int, sent: bytes = b"") -> bytes:
         """Writes the error as the last event; no `[DONE]` follows it."""
         return b"data: " + self.error(error, status) + b"\n\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -20,8 +21,8 @@ Took = Literal["more", "last", "usage"]
 """What an event was: one of many, the last one, or one that holds nothing but the usage."""
 
 Take = Callable[[Event], Took]
-"""A reader's side: takes an event, hands on what it holds, and says what it was; raises for one that is an error or none
-of its protocol."""
+"""A reader: takes an event, hands on what it holds, and says what it was; raises for one that is an error, or none of
+its protocol."""
 
 _KEPT = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
 _KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
@@ -31,9 +32,20 @@ _MAX_VALUE_CHARACTERS = 256
 _NAME = rb'[ \t\n\r]*"[^"\\]*(?:\\.[^"\\]*)*"[ \t\n\r]*:[ \t\n\r]*'
 _FIRST = re.compile(rb"[ \t\n\r]*\{" + _NAME)
 _NEXT = re.compile(rb"[ \t\n\r]*," + _NAME)
+_MODEL = b'"model"'
+_NAMED = re.compile(_MODEL + rb"[ \t\n\r]*:[ \t\n\r]*")
 _END = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*\Z")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder = msgspec.json.Encoder()
+
+
+class _Model(msgspec.Struct):
+    """What a request says of its model."""
+
+    model: msgspec.Raw = msgspec.Raw()
+
+
+_model = msgspec.json.Decoder(_Model)
 
 
 class EventRelay:
@@ -118,6 +130,9 @@ def relay_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
     Raises:
         BadInputError: It is no JSON object.
     """
+    named = _renamed(native_body, changes)
+    if named is not None:
+        return named
     try:
         body: dict[str, Any] = dict(_fields.decode(native_body))
     except (ValueError, RecursionError):
@@ -131,6 +146,24 @@ def relay_body(native_body: bytes, changes: Mapping[str, Any]) -> bytes:
         else:
             body[name] = value
     return _encoder.encode(body)
+
+
+def _renamed(body: bytes, changes: Mapping[str, Any]) -> bytes | None:
+    """Puts another model in place of the one that is named, where nothing else changes; None where that is not sure.
+
+    JSON has no bare quotation mark inside a text, so `"model"` that stands there once, unless letters are escaped, is
+    the one field of that name, and it is the object's own where the object has it.
+    """
+    if len(changes) != 1 or "model" not in changes or body.count(_MODEL) != 1 or b"\\u00" in body:
+        return None
+    try:
+        value = bytes(_model.decode(body).model)
+    except (ValueError, RecursionError):
+        return None
+    begun = _NAMED.match(body, body.index(_MODEL))
+    if not value or begun is None or not body.startswith(value, begun.end()):
+        return None
+    return b"%b%b%b" % (body[: begun.end()], _encoder.encode(changes["model"]), body[begun.end() + len(value) :])
 
 
 def _patched(body: bytes, fields: Mapping[str, msgspec.Raw], changes: Mapping[str, Any]) -> bytes | None:
@@ -183,11 +216,18 @@ def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
         By lower-case name; without values that are no printable ASCII of a sane length.
     """
     kept: dict[str, str] = {}
-    for name, value in headers.items():
-        name = name.lower()
-        if (name in _KEPT or name.startswith(_KEPT_PREFIXES)) and len(kept) < _MAX_KEPT and _sane(name, value):
+    for given, value in headers.items():
+        name = _kept_name(given)
+        if name and len(kept) < _MAX_KEPT and _sane(name, value):
             kept[name] = value
     return kept
+
+
+@lru_cache(1024)
+def _kept_name(given: str) -> str:
+    """A header's name in lower case, where it is one that is kept."""
+    name = given.lower()
+    return name if name in _KEPT or name.startswith(_KEPT_PREFIXES) else ""
 
 
 def _sane(name: str, value: str) -> bool:

@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from beastmode.wire.dialect import Dialect, StreamWriter, Told, explained
 from beastmode.wire.responses_answer import Outputs, ended, incomplete, logprobs_of, response
 from beastmode.wire.responses_events import ResponsesWriter
 from beastmode.wire.responses_request import NAME, read
+from beastmode.wire.sse import SSEParser
 
 _TYPES = {
     401: "authentication_error",
@@ -57,19 +59,38 @@ class OpenAIResponses(Dialect):
         """Writes an error object."""
         return _encode({"error": _error(error, status)})
 
-    def broken(self, error: BeastError, status: int) -> bytes:
+    def broken(self, error: BeastError, status: int, sent: bytes = b"") -> bytes:
         """Writes an error as the last events of a stream: one that SDKs raise, and one that ends the response."""
+        number = _next_number(sent)
         told = _error(error, status)
-        flat = {"type": "error", "sequence_number": 0, "code": told["code"], "message": told["message"], "param": None}
+        flat = {"type": "error", "sequence_number": number, "code": told["code"], "message": told["message"]}
         failed = response(Told(error.request_id or "failed", error.model or "", 0)) | {
             "status": "failed",
             "error": {"code": _code(error, status), "message": told["message"]},
         }
-        event = {"type": "response.failed", "sequence_number": 0, "response": failed}
+        event = {"type": "response.failed", "sequence_number": number + 1, "response": failed}
         return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (
-            _encode(flat | {"error": told}),
+            _encode(flat | {"param": None, "error": told}),
             _encode(event),
         )
+
+
+class _Numbered(msgspec.Struct):
+    sequence_number: int | None = None
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+
+
+def _next_number(sent: bytes) -> int:
+    """The number of the event that follows the last one that has a number."""
+    parser = SSEParser()
+    for event in reversed([*parser.feed(sent), *parser.finish()]):
+        with contextlib.suppress(ValueError, RecursionError):
+            number = _numbered.decode(event.data).sequence_number
+            if number is not None:
+                return number + 1
+    return 0
 
 
 def _error(error: BeastError, status: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import aiohttp
 
 from beastmode.core.clock import Clock
-from beastmode.core.deltas import Begun, OnDelta
+from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundError, MalformedReplyError
 from beastmode.core.native import Reply
 from beastmode.core.types import Completion, Deployment, Message, Request
@@ -26,6 +26,7 @@ MAX_ERROR_BYTES = 64 << 10
 _MAX_TARGETS = 1024
 _AFTER_THE_END_S = 0.05
 _ERROR_BODY_S = 2.0
+_EVENTS = (b"data:", b"event:", b": ")
 
 T = TypeVar("T")
 
@@ -49,6 +50,10 @@ def _size(message: Message) -> int:
     if isinstance(message.content, list):
         return sum(len(str(value)) for part in message.content for value in part.values())
     return len(message.content or "")
+
+
+def unheard(_: Delta) -> None:
+    """Takes the pieces of a stream that nobody listens to: what counts is the whole answer."""
 
 
 class Reader(Protocol):
@@ -128,8 +133,9 @@ class Upstream:
         *,
         relay: str = "",
         on_delta: OnDelta | None = None,
+        assemble: Callable[[], Reader] | None = None,
     ) -> Completion:
-        """Posts a request and reads its answer.
+        """Posts a request and reads its answer, in one piece or as events, whichever of the two was asked for.
 
         Args:
             errand: Where it goes and for whom.
@@ -142,6 +148,7 @@ class Upstream:
                 nothing but headers.
             on_delta: Gets `Begun`, with the headers a caller may want, as soon as a reply begins well. For one that
                 comes in one piece, though a stream was asked for, it names no protocol: nobody can relay it.
+            assemble: Makes a reader for events that come though none were asked for.
 
         Raises:
             ProviderError: Whatever went wrong.
@@ -154,15 +161,17 @@ class Upstream:
                 on_delta(Begun(relay if streams else "", got))
 
         try:
-            raw = await self._exchange("POST", errand, headers, body, reader, begun)
-            if raw is None:
-                assert reader is not None
-                return reader.finish()
-            completion = await self._decoded(raw, decode)
+            came = await self._exchange("POST", errand, headers, body, reader, begun, assemble)
+            if not isinstance(came, bytes):
+                completion = came.finish()
+                if reader is None and got:
+                    completion.reply = Reply("", b"", got)
+                return completion
+            completion = await self._decoded(came, decode)
         except (faults.ErrorInReplyError, MalformedReplyError) as error:
             raise self._named(errand, error) from None
         if relay or got:
-            completion.reply = Reply(relay, raw if relay else b"", got)
+            completion.reply = Reply(relay, came if relay else b"", got)
         if reader is not None:
             reader.whole(completion)
         return completion
@@ -182,7 +191,7 @@ class Upstream:
         """
         try:
             raw = await self._exchange("GET", errand, headers, None, None)
-            assert raw is not None
+            assert isinstance(raw, bytes)
             return await self._decoded(raw, model_names)
         except MalformedReplyError as error:
             raise self._named(errand, error) from None
@@ -209,22 +218,29 @@ class Upstream:
         body: bytes | None,
         reader: Reader | None,
         begun: Callable[[Incoming, bool], None] | None = None,
-    ) -> bytes | None:
-        """Sends and receives; returns the body, or None when `reader` has read it."""
+        assemble: Callable[[], Reader] | None = None,
+    ) -> bytes | Reader:
+        """Sends and receives; returns the body, or the reader that has read it."""
         reply: Incoming | None = None
         whole = False
         try:
             reply = await self._calls.request(method, errand.target.url, headers, body, errand.timeout_s)
             if not 200 <= reply.status < 300:
                 raise await self._refusal(errand, reply)
-            streams = reader is not None and "json" not in reply.headers.get("Content-Type", "")
+            told = _told_by_type(reply, reader is not None)
             if begun is not None:
+                begun(reply, told)
+            first = await reply.read()
+            streams = _told_by_start(first, told)
+            if begun is not None and streams != told:
                 begun(reply, streams)
+            if streams and reader is None and assemble is not None:
+                reader = assemble()
             if reader is None or not streams:
                 pieces: list[bytes] = []
-                await self._read(reply, pieces.append)
+                await self._read(reply, first, pieces.append)
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            await self._read(reply, reader.feed)
+            await self._read(reply, first, reader.feed)
             whole = True
             await reply.leave(_AFTER_THE_END_S)
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
@@ -234,17 +250,18 @@ class Upstream:
         finally:
             if reply is not None and not whole:
                 reply.close()
-        return None
+        return reader
 
-    async def _read(self, reply: Incoming, take: Callable[[bytes], bool | None]) -> None:
-        """Hands every piece to `take`, until the body ends or `take` has enough."""
+    async def _read(self, reply: Incoming, piece: bytes, take: Callable[[bytes], bool | None]) -> None:
+        """Hands every piece, the first one among them, to `take`, until the body ends or `take` has enough."""
         size_bytes = 0
-        while piece := await reply.read():
+        while piece:
             size_bytes += len(piece)
             if size_bytes > self._max_bytes:
                 raise MalformedReplyError(f"The reply is larger than {self._max_bytes:,} bytes.")
             if take(piece):
                 return
+            piece = await reply.read()
 
     async def _refusal(self, errand: Errand, reply: Incoming) -> BeastError:
         """Reads as much of an error body as is shown, and makes the error of it."""
@@ -257,3 +274,17 @@ class Upstream:
         except (aiohttp.ClientError, OSError):
             pass  # the status says enough
         return faults.from_status(errand, reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now_s)
+
+
+def _told_by_type(reply: Incoming, asked_for_events: bool) -> bool:
+    """Whether a reply says that it is events, or, where it does not say, was asked to be."""
+    sort = reply.headers.get("Content-Type", "")
+    return "event-stream" in sort or (asked_for_events and "json" not in sort)
+
+
+def _told_by_start(first: bytes, told: bool) -> bool:
+    """Whether a reply is events, as its first bytes show; where they show nothing, as it was told."""
+    begun = first.lstrip()
+    if begun.startswith((b"{", b"[")):
+        return False
+    return told or begun.startswith(_EVENTS)

@@ -138,6 +138,7 @@ class Stream:
         self._writer: StreamWriter | None = None
         self._relays = False
         self._wants_usage = _wants_usage(ticket.request)
+        self._sent = b""
         self.silent_turns = 0
 
     def take(self, delta: Delta) -> None:
@@ -151,10 +152,12 @@ class Stream:
         if self._relays:
             if kind is Relayed and (self._wants_usage or not delta.usage_only):  # type: ignore[union-attr]
                 self._open()
-                self._exchange.write(delta.data)  # type: ignore[union-attr]
+                self._sent = delta.data  # type: ignore[union-attr]
+                self._exchange.write(self._sent)
         elif kind is not Relayed:
             data = self._written().piece(delta)  # type: ignore[arg-type]
             if data:
+                self._sent = data
                 self._exchange.write(data)
 
     def ping(self) -> None:
@@ -171,7 +174,7 @@ class Stream:
 
     def fail(self, error: BeastError) -> None:
         """Ends the stream with an error that the caller's program understands."""
-        self._exchange.write(self._dialect.broken(error, headers.status_of(error)))
+        self._exchange.write(self._dialect.broken(error, headers.status_of(error), self._sent))
         self._exchange.end()
 
     def _open(self) -> None:
@@ -190,7 +193,8 @@ class Stream:
             elif flight is not None and flight.deployment is not None:
                 model = flight.deployment.model
             self._writer = self._dialect.writer(_told(self._ticket, model), self._ticket.request)
-            self._exchange.write(self._writer.begin())
+            self._sent = self._writer.begin()
+            self._exchange.write(self._sent)
         return self._writer
 
 

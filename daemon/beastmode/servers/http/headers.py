@@ -164,4 +164,7 @@ def _money(usd: float) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return "".join(char if " " <= char <= "~" else " " for char in text[:LABEL_MAX_CHARS]).strip()
+    text = text[:LABEL_MAX_CHARS]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else " " for char in text)
+    return text.strip()
