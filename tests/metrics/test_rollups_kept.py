@@ -58,7 +58,7 @@ class TestOnce:
             desk.record(at_s=NOON_S - number)
         await desk.ledger.written()
         with monkeypatch.context() as patch:
-            patch.setattr("beastmode.metrics.rollups._APPEND", "INSERT INTO nowhere VALUES (?)")
+            patch.setattr("beastmode.metrics.spreads._APPEND", "INSERT INTO nowhere VALUES (?)")
             with pytest.raises(sqlite3.OperationalError):
                 await asyncio.to_thread(desk.ledger.roll_up)
         assert await rolled(desk.ledger) == {}
@@ -242,9 +242,12 @@ class TestMigration:
         assert (await desk.stats.snapshot("30d"))["requests"]["total"] == 501
         desk.ledger.close()
 
-    async def test_a_file_with_roll_ups_but_no_facets_gets_them_and_is_right_before_and_after(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("schema", [3, 4])
+    async def test_a_file_with_roll_ups_but_not_all_facets_gets_them_and_is_right_at_every_step(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int
     ) -> None:
+        monkeypatch.setattr("beastmode.metrics.older.LINES", 15)
+        monkeypatch.setattr("beastmode.metrics.kinds.JOINED_AT_ONCE", 5)
         monkeypatch.setattr("beastmode.metrics.stats.EXACT_MAX", -1)
         desk = Desk(tmp_path)
         for number in range(300):
@@ -253,33 +256,85 @@ class TestMigration:
         await desk.roll()
         desk.ledger.close()
         with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
-            connection.executescript(WITHOUT_FACETS)
+            connection.executescript(WITHOUT_FACETS if schema == 3 else WITHOUT_COARSE)
         older = Desk(tmp_path)
         older.rows, older.names = desk.rows, desk.names
         asked = [
-            *(
-                Filters(),
-                Filters(user="u1"),
-                Filters(project="/w1"),
-                Filters(client="c2"),
-                Filters(model="custom:qwen"),
-            ),
-            *(Filters(user="u1", client="c2"), Filters(user="u0", project="/w0", client="c0", model="custom:qwen")),
+            *(Filters(), Filters(user="u1"), Filters(project="/w1"), Filters(client="c2")),
+            *(Filters(model="custom:qwen"), Filters(user="u1", client="c2")),
+            Filters(user="u0", project="/w0", client="c0", model="custom:qwen"),
         ]
-        for rolled_up in (False, True):
-            if rolled_up:
-                await older.roll()
-            for window, wanted in itertools.product(WINDOWS_S, asked):
-                await older.agrees(window, None, wanted)
-                await older.agrees(window, "person", wanted)
-            older.record(at_s=NOON_S - 9 * DAY_S, user="u1", client="c2", workspace="/w1")
+        every = list(itertools.product(WINDOWS_S, asked, (None, "person")))
+        steps, told = 0, []
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+            while roll(connection, NOON_S):
+                window, wanted, origin = every[steps % len(every)]
+                await older.agrees(window, origin, wanted)
+                steps += 1
+                if steps == 7:  # what comes meanwhile counts too
+                    older.record(at_s=NOON_S - 9 * DAY_S, user="u1", client="c2", workspace="/w1")
+                told.append(await older.stats.history())
+        assert steps > 12
+        assert not told[0]["complete"]
+        shares = [one["done"] for one in told]
+        assert shares == sorted(shares)
+        for window, wanted, origin in every:
+            await older.agrees(window, origin, wanted)
+        assert await older.stats.history() == {"complete": True, "done": 1.0}
+        older.ledger.close()
+
+    async def test_kill_9_in_the_middle_of_it_begins_again_where_it_ended(self, tmp_path: Path) -> None:
+        desk = Desk(tmp_path)
+        for number in range(400):
+            desk.record(at_s=NOON_S - number * 6_000, user=f"u{number % 3}", client=f"c{number % 4}")
+        await desk.roll()
+        desk.ledger.close()
+        with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+            connection.executescript(WITHOUT_COARSE)
+        for run in range(4):
+            child = subprocess.Popen([sys.executable, "-c", UPGRADER, str(tmp_path)], stdout=subprocess.PIPE)
+            assert child.stdout is not None
+            for _ in range(1 + 3 * run):
+                child.stdout.readline()
+            os.kill(child.pid, signal.SIGKILL)
+            child.stdout.close()
+            child.wait()
+        older = Desk(tmp_path)
+        older.rows, older.names = desk.rows, desk.names
         await older.roll()
-        for wanted in asked:
-            await older.agrees("30d", None, wanted)
+        for window, wanted in itertools.product(WINDOWS_S, (Filters(), Filters(user="u1"), Filters(client="c2"))):
+            await older.agrees(window, None, wanted)
+        assert older.ledger.problem is None
         older.ledger.close()
 
 
-WITHOUT_FACETS = """
+UPGRADER = f"""
+import sys
+from pathlib import Path
+from beastmode.core.clock import Clock
+from beastmode.metrics import kinds, older
+from beastmode.metrics.database import Database
+from beastmode.metrics.rollups import roll
+
+older.LINES, kinds.JOINED_AT_ONCE = 20, 4
+connection = Database(Path(sys.argv[1]) / "ledger.db", print).open()
+while roll(connection, {NOON_S}):
+    print("step", flush=True)
+"""
+
+WITHOUT_COARSE = """
+BEGIN;
+DELETE FROM histogram WHERE kind IN (SELECT made FROM facet_kind WHERE dim > 9);
+DELETE FROM facet WHERE dim > 9;
+DELETE FROM facet_kind WHERE dim > 9;
+DELETE FROM kind WHERE key GLOB 'count*' OR key GLOB 'answer*' OR key GLOB 'timed*';
+ALTER TABLE facet_todo DROP COLUMN done;
+ALTER TABLE rolled DROP COLUMN late;
+PRAGMA user_version = 4;
+COMMIT;
+"""
+WITHOUT_FACETS = f"""
+{WITHOUT_COARSE}
 BEGIN;
 DELETE FROM histogram WHERE kind IN (SELECT made FROM facet_kind WHERE dim IN (8, 9));
 DELETE FROM kind WHERE key GLOB 'facet*' OR key GLOB 'who:*' OR key GLOB 'models:*';

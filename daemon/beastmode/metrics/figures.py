@@ -14,20 +14,12 @@ import msgspec
 from beastmode.core.clock import rfc3339
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
-from beastmode.metrics.kinds import DIMENSIONS, MODELS, SLICES, WHO
-from beastmode.metrics.rollups import (
-    ALL,
-    FACET_LEVEL_S,
-    FOREVER_S,
-    ROW_TEXTS,
-    SESSION_LEVEL_S,
-    TEXTS,
-    State,
-    row_sums,
-    sums,
-)
+from beastmode.metrics.kinds import COUNTS, DIMENSIONS, FACETS, MODELS, TAGS, TIMED, WHO, pattern
+from beastmode.metrics.rollups import SESSION_LEVEL_S, State, row_sums, sums
 from beastmode.metrics.schema import SUM_COLUMNS
-from beastmode.metrics.spans import LEVELS_S, MINUTE_S, US, Cover, Level, cover
+from beastmode.metrics.sources import SESSIONS, TELLS, Source, sources
+from beastmode.metrics.spans import FOREVER_S, LEVELS_S, MINUTE_S, US, Cover, Level, cover
+from beastmode.metrics.spreads import ALL, ROW_TEXTS, TEXTS
 from beastmode.metrics.sums import BREAKDOWN, BREAKDOWN_MAX, FIGURES, KEYS, SERIES
 
 # ruff: noqa: S608  # every statement is made of constants
@@ -73,7 +65,7 @@ _SPAN = """
 # A plus keeps SQLite from the indexes of times and kinds for rows beyond the watermark: these are few, and found by id.
 _STORED = """
         SELECT r.kind, {of_rollup} AS bucket, {sums}
-        FROM piece p CROSS JOIN {rollup} AND r.start >= p.low AND r.start < p.high {chosen} GROUP BY 1, 2
+        FROM piece p CROSS JOIN {table} r ON {pieces} AND r.start >= p.low AND r.start < p.high {chosen} GROUP BY 1, 2
         UNION ALL"""
 _EVERY = """{span},
     part AS (
@@ -85,7 +77,7 @@ _EVERY = """{span},
         FROM request r WHERE r.id > :watermark AND +r.at_us >= :inner_low AND +r.at_us < :inner_high GROUP BY 1, 2),
     every AS MATERIALIZED (
         SELECT k.origin, k.outcome, k.cache, k.tier, coalesce(k.model_served, k.model) AS model, k.provider,
-            k.error_kind, k.attempts, k.fell_back, k.workspace, k.client, k.user, k.tags, part.*
+            k.error_kind, k.attempts, k.fell_back, k.workspace, k.client, k.user, k.tags, {tells} AS tells, part.*
         FROM (SELECT kind, bucket, {sums} FROM part GROUP BY 1, 2) part CROSS JOIN kind k ON k.id = part.kind
         WHERE {kinds})"""
 
@@ -145,7 +137,8 @@ class Question:
         step_s: int = LEVELS_S[-1],
     ) -> None:
         levels = [level for level in state.levels if level.seconds <= step_s]
-        self.cover = cover(from_us, before_us, levels, state.pruned_us)
+        self._open_end = max(state.newest_us or 0, state.pruned_us - 1) < before_us
+        self.cover = cover(from_us, self._end(before_us, MINUTE_S), levels, state.pruned_us)
         self._session_levels, self._pruned_us = SESSION_LEVELS if levels else [], state.pruned_us
         self.span = (from_us, before_us)
         self.step_s = step_s
@@ -153,12 +146,20 @@ class Question:
         wanted = {name: value for name, value in msgspec.structs.asdict(filters).items() if value is not None}
         self.kinds = " AND ".join(_FILTERS[name] for name in wanted) or "TRUE"
         self.filtered = bool(wanted)
+        self.of_a_model = "model" in wanted
         self.dim = sum(DIMENSIONS[_COLUMNS[name]] for name in wanted if name in _COLUMNS)
-        self.faceted = state.faceted
-        coarse = WHO if "model" not in wanted else 0 if self.dim else MODELS
-        self.slices = coarse if state.faceted else 0
+        self.missing = state.missing
+        self.timed = self._timed()
         self.everyone = not wanted and origin == "person"
         self.values = {"origin": origin, "all_costs": all_costs, "watermark": state.watermark, **wanted}
+
+    def _timed(self) -> int | None:
+        """The dimension with the fewest histograms that tells apart what is asked; None: slices."""
+        if self.of_a_model:
+            found = None if self.dim else MODELS
+        else:
+            found = TIMED + self.dim if 0 < self.dim < max(FACETS) else WHO
+        return None if found in self.missing else found
 
     def session_cover(self, from_us: int) -> Cover:
         """The newer part of the span, taken apart into what sessions are rolled up in.
@@ -166,7 +167,11 @@ class Question:
         Args:
             from_us: Where it begins, microseconds since the epoch.
         """
-        return cover(from_us, self.span[1], self._session_levels, self._pruned_us)
+        return cover(from_us, self._end(self.span[1], SESSION_LEVEL_S), self._session_levels, self._pruned_us)
+
+    def _end(self, before_us: int, size_s: int) -> int:
+        """Where the span may end as well, since nothing comes after it: the roll-up in which it ends counts whole."""
+        return -(-before_us // (size_s * US)) * size_s * US if self._open_end else before_us
 
     def bound(self, cover: Cover) -> dict[str, object]:
         """Values for the parameters of a query.
@@ -180,15 +185,6 @@ class Question:
 
 
 SESSION_LEVELS = [Level(SESSION_LEVEL_S, 0, FOREVER_S)]
-_SUMMARY = "summary r ON r.level = p.size"
-_ROLLUP = "rollup r ON r.level = p.size"
-_SHORT = f"rollup r ON p.size < {FACET_LEVEL_S} AND r.level = p.size"
-_SUMMARY_MINUTES = f"summary r ON p.size <= {MINUTE_S} AND r.level = p.size"
-_COARSEST = f"facet r ON p.size > {MINUTE_S} AND r.dim = 0 AND r.level = p.size"
-_FACET = f"facet r ON p.size >= {FACET_LEVEL_S} AND r.dim = {{dim}} AND r.level = p.size"
-_SESSIONS = "session_rollup r ON p.size"
-
-
 _SERIES_SUMS = ("n", "cost_n", "cost_nusd", "saved_n", "saved_nusd")
 
 # Cheap sums of every session first; the many sums of a line are then made of the dearest alone.
@@ -217,35 +213,39 @@ _DEAREST = " AND r.session IN (SELECT value FROM json_each(:sessions))"
 
 def _every(
     question: Question,
-    sources: tuple[str, ...],
+    sources: Sequence[Source],
     steps: tuple[str, str] = ("0", "0"),
     *,
     of: Sequence[str] = SUM_COLUMNS,
     only: str = "",
 ) -> str:
     of_rollup, of_row = steps
-    kind = "(SELECT coalesce(main, id) FROM kind WHERE id = r.kind)" if sources == (_SUMMARY,) else "+r.kind"
-    chosen = f"AND r.kind IN (SELECT k.id FROM kind k WHERE {question.kinds})" if question.filtered else ""
-    texts = {"sums": sums(of), "row_sums": row_sums(of), "kinds": question.kinds, "kind": kind}
+    kind = "(SELECT coalesce(main, id) FROM kind WHERE id = r.kind)" if sources[0].table == "summary" else "+r.kind"
+    texts = {"sums": sums(of), "row_sums": row_sums(of), "kinds": question.kinds, "kind": kind, "tells": TELLS}
     stored = "".join(
-        _STORED.format(of_rollup=of_rollup, sums=sums(of), rollup=one, chosen=chosen + only) for one in sources
+        _STORED.format(
+            of_rollup=of_rollup,
+            sums=sums(of),
+            table=one.table,
+            pieces=one.pieces,
+            chosen=(one.chosen(question.kinds) if question.filtered else "") + only,
+        )
+        for one in sources
     )
     return _EVERY.format(**texts, span=_SPAN, of_row=of_row, stored=stored)
 
 
-def _sources(question: Question, by: str | None = None) -> tuple[str, ...]:
+def _of(question: Question, by: str | None = None, *, answers: bool = False) -> list[Source]:
     """The tables with the fewest rows that tell apart what is asked."""
-    if by == "tag":
-        return (_ROLLUP,)
-    dim = question.dim | DIMENSIONS.get(_COLUMNS.get(by or "", ""), 0)
-    if not dim:
-        return (_SUMMARY,)
-    return (_SHORT, _FACET.format(dim=dim)) if question.faceted else (_ROLLUP,)
-
-
-def _series_sources(question: Question) -> tuple[str, ...]:
-    coarse = question.faceted and not question.filtered
-    return (_SUMMARY_MINUTES, _COARSEST) if coarse else _sources(question)
+    who = question.dim | DIMENSIONS.get(_COLUMNS.get(by or "", ""), 0)
+    if by == "tag" and (question.filtered or COUNTS + TAGS in question.missing):
+        return [Source("rollup")]
+    return sources(
+        TAGS if by == "tag" else who,
+        models=question.of_a_model or by in ("model", "provider"),
+        answers=answers,
+        missing=question.missing,
+    )
 
 
 def _one(connection: sqlite3.Connection, query: str, values: dict[str, object]) -> str:
@@ -270,7 +270,7 @@ def figures(connection: sqlite3.Connection, question: Question) -> dict[str, Any
         question: What to count.
     """
     found: dict[str, Any] = msgspec.json.decode(
-        _one(connection, _every(question, _sources(question)) + FIGURES, question.bound(question.cover))
+        _one(connection, _every(question, _of(question, answers=True)) + FIGURES, question.bound(question.cover))
     )
     return found
 
@@ -285,7 +285,7 @@ def series(connection: sqlite3.Connection, question: Question) -> dict[int, dict
     Returns:
         By the step's begin, seconds since the epoch; a step without requests is left out.
     """
-    query = _every(question, _series_sources(question), _steps(question.step_s), of=_SERIES_SUMS) + SERIES
+    query = _every(question, _of(question), _steps(question.step_s), of=_SERIES_SUMS) + SERIES
     found: list[tuple[int, dict[str, Any]]] = msgspec.json.decode(
         _one(connection, query, question.bound(question.cover))
     )
@@ -309,7 +309,7 @@ def breakdown(connection: sqlite3.Connection, question: Question, by: By) -> dic
     steps = _steps(LEVELS_S[-1]) if by in ("day", "month") else ("0", "0")
     source = "paid LEFT JOIN json_each(paid.tags) AS tag" if by == "tag" else "paid"
     order = "key" if by in ("day", "month") else _DEAREST_FIRST
-    query = _every(question, _sources(question, by), steps) + BREAKDOWN.format(key=KEYS[by], source=source, order=order)
+    query = _every(question, _of(question, by), steps) + BREAKDOWN.format(key=KEYS[by], source=source, order=order)
     found: dict[str, Any] = msgspec.json.decode(_one(connection, query, question.bound(question.cover)))
     return found
 
@@ -322,7 +322,7 @@ def _sessions(connection: sqlite3.Connection, question: Question) -> dict[str, A
     values = question.bound(question.session_cover(max(from_us, newest_us)))
     ranking = _SESSION_PARTS.format(span=_SPAN, kinds=question.kinds)
     ranked = msgspec.json.decode(_one(connection, ranking, {**values, "most": BREAKDOWN_MAX}))
-    every = _every(question, (_SESSIONS,), ("r.session", "r.session"), only=_DEAREST)
+    every = _every(question, [SESSIONS], ("r.session", "r.session"), only=_DEAREST)
     source = "(SELECT * FROM paid WHERE bucket IN (SELECT value FROM json_each(:sessions)))"
     query = every + BREAKDOWN.format(key=KEYS["session"], source=source, order=_DEAREST_FIRST)
     lines = msgspec.json.decode(_one(connection, query, {**values, "sessions": _json(ranked["sessions"])}))
@@ -342,7 +342,7 @@ def times(connection: sqlite3.Connection, question: Question, *, stepped: bool =
         Histograms as `rollups.TIMES` names them, by the step's begin.
     """
     of_rollup, of_row = _steps(question.step_s) if stepped else ("0", "0")
-    own = f"k.key GLOB '{SLICES[question.slices]}' AND k.origin = :origin AND {question.kinds}"
+    own = f"k.key GLOB '{pattern(question.timed)}' AND k.origin = :origin AND {question.kinds}"
     who = f"r.kind = {ALL}" if question.everyone else f"r.kind IN (SELECT k.id FROM kind k WHERE {own})"
     stored = _TIMES.format(span=_SPAN, texts=TEXTS, of_rollup=of_rollup, who=who)
     fresh = _ROW_TIMES.format(span=_SPAN, texts=ROW_TEXTS, of_row=of_row, kinds=question.kinds)

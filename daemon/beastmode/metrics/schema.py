@@ -203,6 +203,17 @@ MIGRATIONS = (
     INSERT INTO baseline SELECT DISTINCT price FROM request
     WHERE routed_nusd IS NOT NULL AND price IS NOT NULL AND id <= (SELECT watermark FROM rolled);
     """,
+    """
+    ALTER TABLE facet_todo ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+    INSERT INTO facet_todo (dim, level) SELECT d.value, l.level
+    FROM json_each('[20,21,22,24,28,30,31,32,34]') d CROSS JOIN rolled_level l WHERE l.level >= 900;
+    INSERT INTO facet_todo (dim, level) SELECT d.value, l.level
+    FROM json_each('[23,25,26,27,33,35,36,37]') d CROSS JOIN rolled_level l WHERE l.level >= 7200;
+    INSERT INTO facet_todo (dim, level)
+    SELECT d.value, l.level FROM json_each('[11,12,13,14,15,16]') d CROSS JOIN rolled_level l;
+    ALTER TABLE rolled ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+    UPDATE kind SET main = NULL WHERE main > 0;
+    """,
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
 
@@ -210,7 +221,7 @@ A row of `rollup` is what the requests of one kind that began within `level` sec
 epoch) add up to. Many kinds differ only in who asked, so `summary` has the same by `kind.main` and `histogram` is by
 `kind.slice`: kinds that are made of other kinds, with what does not matter there left blank. `facet` has the long
 roll-ups once more for each set of dimensions (`dim`) that a question may ask by, so that it reads no other kinds;
-`facet_kind` names the made kind of each, `facet_todo` what an older file still has to make. `baseline` has the prices
-that name what routing is compared with. `rolled.watermark` is the last row that is in all of them; a row counts from
-the roll-ups or, beyond it, by itself.
+`facet_kind` names the made kind of each, `facet_todo` what an older file still has to make, from which start on.
+`baseline` has the prices that name what routing is compared with. `rolled.watermark` is the last row that is in all of
+them; a row counts from the roll-ups or, beyond it, by itself. `rolled.late` rises when a closed roll-up changed.
 """

@@ -14,6 +14,7 @@ LEVELS_S = (MINUTE_S, 900, 7_200, 28_800, DAY_S)
 """Each divides the next. All but the shortest and the longest are also the steps of a series."""
 
 US = 1_000_000
+FOREVER_S = 1 << 40
 
 
 class Level(NamedTuple):
@@ -91,3 +92,13 @@ def _split(first_s: int, last_s: int, levels: Sequence[Level]) -> list[tuple[int
     if low_s >= high_s:
         return _split(first_s, last_s, finer)
     return [*_split(first_s, low_s, finer), (level.seconds, low_s, high_s), *_split(high_s, last_s, finer)]
+
+
+def floor(at_s: int, size_s: int) -> int:
+    """When the roll-up that has a second began.
+
+    Args:
+        at_s: Seconds since the epoch.
+        size_s: Its length.
+    """
+    return at_s // size_s * size_s

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from beastmode.core.clock import Clock, rfc3339
 from beastmode.core.errors import BadInputError
-from beastmode.metrics import figures, histogram
+from beastmode.metrics import figures, histogram, older
 from beastmode.metrics.figures import PERCENTS, By, Filters, Question, Times
 from beastmode.metrics.histogram import Bins
 from beastmode.metrics.ledger import Ledger
@@ -79,6 +79,14 @@ class Stats:
             return found
 
         return {"window": window, **await self._read(count)}
+
+    async def history(self) -> dict[str, Any]:
+        """Says how much of an older ledger is added up.
+
+        Returns:
+            `{complete, done}`: whether all of it is, and the share that is. Figures are right meanwhile, and slower.
+        """
+        return await self._ledger.read(older.progress)
 
     async def breakdown(
         self,

@@ -36,10 +36,12 @@ _BY_ORIGIN = f"""json((SELECT json_group_object(origin, json(one)) FROM (
     SELECT origin, json_object('usd', {_COST}, 'requests', sum(n), 'unknown', {_UNKNOWN}) AS one
     FROM paid GROUP BY origin)))"""
 
-# `own` counts the origin that was asked for, `n` every origin whose costs are shown.
+# `own` counts the origin that was asked for, `n` every origin whose costs are shown. A line of `every` tells what
+# became of requests (1), which models answered (2), or both.
 PAID = f""",
     {_BASELINES}
-    paid AS (SELECT *, iif(origin = :origin, n, 0) AS own FROM every WHERE :all_costs OR origin = :origin),
+    paid AS (
+        SELECT *, iif(origin = :origin, n, 0) AS own FROM every WHERE tells & 1 AND (:all_costs OR origin = :origin)),
     seen AS (SELECT * FROM paid WHERE origin = :origin)"""
 
 FIGURES = f"""{PAID}
@@ -48,7 +50,8 @@ FIGURES = f"""{PAID}
             'total', coalesce(sum(n), 0),
             {_OUTCOMES},
             'by_model', json((SELECT json_group_object(model, n) FROM (
-                SELECT model, sum(n) AS n FROM seen GROUP BY model ORDER BY n DESC))),
+                SELECT model, sum(n) AS n FROM every WHERE tells & 2 AND origin = :origin
+                GROUP BY model ORDER BY n DESC))),
             'fallback_share', 1.0 * sum(n * fell_back) / nullif({_count("attempts > 0")}, 0)) FROM seen),
         'cache', (SELECT json_object(
             'exact', {_count("cache = 'hit_exact'")},

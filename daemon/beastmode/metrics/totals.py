@@ -12,8 +12,9 @@ import msgspec
 from beastmode.metrics import histogram
 from beastmode.metrics.histogram import Bins
 from beastmode.metrics.ledger import Ledger
-from beastmode.metrics.rollups import ROW_SUMS, ROW_TEXTS, SUMS, TEXTS
+from beastmode.metrics.rollups import ROW_SUMS, SUMS
 from beastmode.metrics.schema import SUM_COLUMNS
+from beastmode.metrics.spreads import ROW_TEXTS, TEXTS
 
 DOORS = frozenset({"socket", "http", "lsp", "daemon"})
 MODELS_MAX = 500

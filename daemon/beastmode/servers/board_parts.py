@@ -128,7 +128,8 @@ class BoardParts:
         return found[:TOP_ENTRIES]
 
     async def _figures(self, view: View) -> dict[str, Any]:
-        return await self._services.stats.snapshot(view.window, view.origin, view.filters)
+        stats = self._services.stats
+        return {**await stats.snapshot(view.window, view.origin, view.filters), "history": await stats.history()}
 
     async def _trend(self, view: View) -> dict[str, Any]:
         found = await self._services.stats.snapshot(view.window, view.origin, view.filters, before=True, series=True)

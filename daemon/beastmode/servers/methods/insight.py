@@ -164,11 +164,14 @@ async def errors_recent(services: Services, caller: Caller, params: ErrorsParams
 
 @method("metrics.get")
 async def metrics_get(services: Services, caller: Caller, params: MetricsParams) -> dict[str, Any]:
-    """Shows the figures of a window: requests, cache, latency_ms, ttft_ms, overhead_ms, costs, errors, health."""
+    """Shows the figures of a window: requests, cache, latency_ms, ttft_ms, overhead_ms, costs, errors, health.
+
+    `history: {complete, done}` tells whether an older ledger is still being added up; figures are right meanwhile.
+    """
     figures = await services.stats.snapshot(
         params.window, params.origin, _filters(params), before=params.before, series=params.series
     )
-    return {**figures, "health": await services.health.check()}
+    return {**figures, "history": await services.stats.history(), "health": await services.health.check()}
 
 
 @method("cost.report")
