@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-long test-clients check fix screenshots bench clean
+.PHONY: help demo run test test-long test-clients check fix vscode screenshots bench clean
 BIN := .venv/bin
 export PYTHON
 
@@ -22,7 +22,7 @@ test: check ## Check the code, then run every test, with coverage
 test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under load
 	@$(BIN)/pytest -m long -s -q
 
-test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: Claude Code, Codex, Continue, llm, aider (1.5 GB, once)
+test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: agents, chat programs, VS Code (2.1 GB, once)
 	@$(BIN)/pytest -m clients -v tests/clients
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing
@@ -41,6 +41,10 @@ fix: .venv/.ready-test ## Format, mend what lint can mend, and write docs/refere
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/python -P docs/reference.py
 
+vscode: .venv/.ready-test ## Pack the extension for VS Code and Cursor: dist/beast-mode.vsix
+	@mkdir -p dist
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix editors/vscode run --silent pack
+
 screenshots: .venv/.ready-test ## Take the pictures of docs/dashboard anew, in Chromium
 	@$(BIN)/python -P tests/support/pictures.py
 
@@ -48,7 +52,7 @@ bench: .venv/.ready-test ## Run the benchmarks and show what changed since bench
 	@$(BIN)/python -P bench/run.py
 
 clean: ## Remove everything that was made here, the environment too
-	@rm -rf .venv build dist tests/clients/node/node_modules bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@rm -rf .venv build dist tests/clients/node/node_modules editors/vscode/node_modules editors/vscode/dist editors/vscode/build bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready-demo: pyproject.toml .ci/setup
