@@ -13,8 +13,10 @@ import msgspec
 from beastmode.core.types import Completion, Entry
 
 ENTRY_OVERHEAD_BYTES = 1450
-"""The objects around an entry's texts: entry, completion, usage, key, slot and their places in dictionaries; measured on
-a daemon that had answered 100,000 streams."""
+"""The objects around an entry's texts: entry, completion, usage, key, slot and their places in dictionaries.
+
+Measured on a daemon that had answered 100,000 streams.
+"""
 
 CHOICE_OVERHEAD_BYTES = 600
 """The objects around the texts of a further answer."""
