@@ -47,6 +47,7 @@ class Ticket:
         decision: What the semantic step found.
         completion: The answer, once it is there.
         answer: As it is told, where a stored answer is about to be replayed.
+        brought: The answer of its own upstream call.
         overhead_ms: The part of its time that was ours: what came before the upstream call, then all.
         flight: The upstream call that it waits for, its own or another's.
         free: The calls made for it cost nothing, whatever comes of them.
@@ -56,6 +57,7 @@ class Ticket:
         "answer",
         "at_s",
         "attempts",
+        "brought",
         "completion",
         "decision",
         "deployment",
@@ -89,6 +91,7 @@ class Ticket:
         self.decision: Decision | None = None
         self.completion: Completion | None = None
         self.answer: Answer | None = None
+        self.brought: Answer | None = None
         self.overhead_ms: float | None = None
         self.flight: Flight[Settled] | None = None
         self.free = False

@@ -60,7 +60,7 @@ if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
 log = logging.getLogger(__name__)
 
 DRAIN_LIMIT_S = 8.0
-GC_THRESHOLDS = (10_000, 20, 50)
+GC_THRESHOLDS = (100_000, 20, 50)
 """As Python has them, collecting costs a fifth of the time of a request that goes upstream."""
 
 
@@ -188,9 +188,10 @@ class House:
             await self._services.http.open()
 
     def _open_lsp_door(self) -> None:
-        settings = self.loaded.settings.lsp
-        if settings.enabled:
-            self._services.lsp = LspHost(self.paths, settings, __version__, self.clock, self.environ)
+        settings = self.loaded.settings
+        if settings.lsp.enabled:
+            level = settings.log.level
+            self._services.lsp = LspHost(self.paths, settings.lsp, __version__, level, self.clock, self.environ)
             self._services.lsp.open()
 
     async def _open_cache(self, stack: contextlib.AsyncExitStack) -> Lookup:

@@ -204,8 +204,7 @@ class Gateway:
                 return self.replay(ticket, found, on_delta)
         if mode == "only":
             raise NotInCacheError("Nothing is stored for this request.", tips=["ask again without cache=only"])
-        flight = self.flights.joinable(ticket.key.exact) if mode == "default" else None
-        if flight is not None:
+        if mode == "default" and (flight := self.flights.joinable(ticket.key.exact)) is not None:
             return await self._follow(ticket, flight, on_delta)
         return await self._lead(ticket, mode, on_delta)
 
@@ -248,7 +247,8 @@ class Gateway:
         ticket.flight = flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
         settled = await flight.wait(timed(ticket, on_delta, self._clock))
         ticket.completion = settled.completion
-        return told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
+        assert ticket.brought is not None
+        return ticket.brought
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""
@@ -276,12 +276,12 @@ class Gateway:
             ours = InternalError("The daemon failed at this request.", tips=["see the log: state/logs/beast.log"])
             self._write_failure(ticket, ours, "failure")
             raise
-        if not flight.delivered:
+        if flight.watched and not flight.delivered:
             for piece in pieces_of(settled.completion):
                 flight.delta(piece)
         if mode != "off":
             self._store(ticket, settled)
-        answer = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
+        answer = ticket.brought = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
         overhead_ms = ticket.overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
         self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
         return settled

@@ -50,6 +50,20 @@ class TestBodies:
     def test_no_field_is_there_twice_and_no_other_byte_changes(self, body: bytes, sent: bytes) -> None:
         assert relay_body(body, {"model": "m", "new": {"on": True}}) == sent
 
+    @pytest.mark.parametrize(
+        ("body", "sent"),
+        [
+            (b'{"messages":[],"model": "a","x":1}', b'{"messages":[],"model": "m","x":1}'),
+            (b'{"messages":[{"model":"a"}]}', b'{"messages":[{"model":"a"}],"model":"m"}'),
+            (b'{"messages":["model"],"model":"a"}', b'{"messages":["model"],"model":"m"}'),
+            (b'{"x":"\\"model\\":1","model":"a"}', b'{"x":"\\"model\\":1","model":"m"}'),
+            (b'{"model":"a","\\u006dodel":"b"}', b'{"model":"m"}'),
+            (b'{"model":{"a":1}}', b'{"model":"m"}'),
+        ],
+    )
+    def test_the_model_that_is_named_is_the_one_that_changes(self, body: bytes, sent: bytes) -> None:
+        assert relay_body(body, {"model": "m"}) == sent
+
     @pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"{", b'{"a":}', b"\xff", b'{"a":' * 100_000])
     def test_what_is_no_object_is_bad_input(self, body: bytes) -> None:
         with pytest.raises(BadInputError):

@@ -56,6 +56,11 @@ class Flight(Generic[T]):
         """A piece of the answer has come, so that the call can not be tried elsewhere any more."""
         return self.first_delta_s is not None
 
+    @property
+    def watched(self) -> bool:
+        """Somebody wants the answer piece by piece."""
+        return any(self._followers.values())
+
     def delta(self, delta: Delta) -> None:
         """Hands a piece to every follower, and keeps it for those who join late, up to a bound."""
         if not delta:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Awaitable, Callable
 
 _places = struct.Struct("<IIII").unpack
-KEYS_MIN = 4096
+KEYS_MIN = 1 << 16
 BITS_A_KEY = 32
 PIECE = 200
 

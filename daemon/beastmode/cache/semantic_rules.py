@@ -38,9 +38,10 @@ def why_exact_only(request: Request, max_temperature: float) -> str | None:
         return f"exact only: it asks for {'an embedding' if request.kind == 'embedding' else 'a completion'}"
     if not _is_single_shot(request.messages):
         return "exact only: it is no single question"
-    if any(request.params.get(name) for name in _TOOLS):
+    params = request.params
+    if any([params.get(name) for name in _TOOLS]):
         return "exact only: it has tools"
-    temperature = request.params.get("temperature")
+    temperature = params.get("temperature")
     if isinstance(temperature, int | float) and temperature > max_temperature:
         return f"exact only: its temperature is above {max_temperature:g}"
     return None

@@ -186,7 +186,7 @@ class Journal(Generic[T]):
         apply: Callable[[list[T]], None],
         decode: Callable[[bytes], T],
         *,
-        interval_s: float = 0.05,
+        interval_s: float = 0.08,
         memory_max_bytes: int = 64 << 20,
     ) -> None:
         self._segments = SegmentFolder(folder, name)
