@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
@@ -12,7 +12,7 @@ from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundError, MalformedReplyError
 from beastmode.core.native import Reply
-from beastmode.core.types import Completion, Deployment, Message, Request
+from beastmode.core.types import Completion, Deployment, Request
 from beastmode.wire import faults
 from beastmode.wire.client import Client
 from beastmode.wire.client_session import Calls, Incoming, SessionCalls
@@ -40,16 +40,25 @@ async def encoded(encode: Callable[[Request, str, bool], bytes], request: Reques
         model: The model's name at the endpoint.
         stream: Ask for events.
     """
-    if sum(map(_size, request.messages)) < OFF_LOOP_BYTES:
-        return encode(request, model, stream)
-    return await asyncio.to_thread(encode, request, model, stream)
+    if _is_large(request):
+        return await asyncio.to_thread(encode, request, model, stream)
+    return encode(request, model, stream)
 
 
-def _size(message: Message) -> int:
-    """About how many characters a message holds."""
-    if isinstance(message.content, list):
-        return sum(len(str(value)) for part in message.content for value in part.values())
-    return len(message.content or "")
+def _is_large(request: Request) -> bool:
+    """Its JSON would hold the event loop."""
+    if request.native is not None:
+        return len(request.native.body) >= OFF_LOOP_BYTES
+    return sum(_size(message.content) for message in request.messages) >= OFF_LOOP_BYTES
+
+
+def _size(value: Any) -> int:
+    """About how many characters a content holds."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, list) else 0
 
 
 def unheard(_: Delta) -> None:
@@ -169,7 +178,7 @@ class Upstream:
                 return completion
             completion = await self._decoded(came, decode)
         except (faults.ErrorInReplyError, MalformedReplyError) as error:
-            raise self._named(errand, error) from None
+            raise await self._named(errand, error) from None
         if relay or got:
             completion.reply = Reply(relay, came if relay else b"", got)
         if reader is not None:
@@ -194,7 +203,7 @@ class Upstream:
             assert isinstance(raw, bytes)
             return await self._decoded(raw, model_names)
         except MalformedReplyError as error:
-            raise self._named(errand, error) from None
+            raise await self._named(errand, error) from None
         except (EndpointNotFoundError, BadRequestError) as error:
             if error.status in (404, 405):
                 return []
@@ -204,11 +213,18 @@ class Upstream:
     async def _decoded(raw: bytes, decode: Callable[[bytes], T]) -> T:
         return decode(raw) if len(raw) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, raw)
 
-    def _named(self, errand: Errand, error: faults.ErrorInReplyError | MalformedReplyError) -> BeastError:
+    async def _named(self, errand: Errand, error: faults.ErrorInReplyError | MalformedReplyError) -> BeastError:
         """Gives an error that was found in a reply its place and its tips."""
         if isinstance(error, MalformedReplyError):
             return error if error.endpoint else faults.malformed(errand, error.message)
-        return faults.from_status(errand, error.status, {}, error.body, self._clock.wall_s())
+        return await self._explained(errand, error.status, {}, error.body)
+
+    async def _explained(self, errand: Errand, status: int, headers: Mapping[str, str], body: bytes) -> BeastError:
+        """Makes the error of a status; beside a large prompt, which its words may not repeat, in a thread."""
+        told = (errand, status, headers, body, self._clock.wall_s())
+        if errand.request is not None and _is_large(errand.request):
+            return await asyncio.to_thread(faults.from_status, *told)
+        return faults.from_status(*told)
 
     async def _exchange(
         self,
@@ -266,14 +282,13 @@ class Upstream:
     async def _refusal(self, errand: Errand, reply: Incoming) -> BeastError:
         """Reads as much of an error body as is shown, and makes the error of it."""
         body = bytearray()
-        now_s = self._clock.wall_s()
         try:
             async with asyncio.timeout(min(errand.timeout_s, _ERROR_BODY_S)):
                 while len(body) < MAX_ERROR_BYTES and (piece := await reply.read()):
                     body += piece
         except (aiohttp.ClientError, OSError):
             pass  # the status says enough
-        return faults.from_status(errand, reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]), now_s)
+        return await self._explained(errand, reply.status, reply.headers, bytes(body[:MAX_ERROR_BYTES]))
 
 
 def _told_by_type(reply: Incoming, asked_for_events: bool) -> bool:

@@ -16,8 +16,7 @@ from beastmode.servers.http.exchange import EVENTS, Exchange, Handler
 from beastmode.servers.http.pings import Pings
 from beastmode.servers.services import Services
 from beastmode.wire.dialect import Dialect, StreamWriter, Told
-
-OFF_LOOP_BYTES = 1 << 20
+from beastmode.wire.relay import OFF_LOOP_BYTES
 
 
 class Answering:
@@ -41,7 +40,7 @@ class Answering:
         """
 
         def handle(exchange: Exchange) -> Coroutine[Any, Any, None] | None:
-            if len(exchange.body) > OFF_LOOP_BYTES:
+            if len(exchange.body) >= OFF_LOOP_BYTES:
                 return self._large(exchange, dialect)
             try:
                 request = headers.apply(dialect.read(exchange.body, exchange.headers), exchange.headers)

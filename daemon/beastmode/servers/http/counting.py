@@ -10,11 +10,12 @@ import msgspec
 from beastmode.core.errors import BeastError
 from beastmode.core.plugins import Call
 from beastmode.core.types import Deployment, Request
-from beastmode.servers.http.answering import OFF_LOOP_BYTES, refuse
+from beastmode.servers.http.answering import refuse
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import apply
 from beastmode.servers.services import Services
 from beastmode.wire.anthropic_door import AnthropicMessages, estimated_tokens
+from beastmode.wire.relay import OFF_LOOP_BYTES
 
 Counter = Callable[[Call], Awaitable[int]]
 
