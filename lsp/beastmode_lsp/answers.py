@@ -6,9 +6,10 @@ import asyncio
 import logging
 from typing import Any
 
-from beastmode.core.errors import BeastError
 from lsprotocol.types import ErrorCodes, LSPErrorCodes
 from pygls.exceptions import JsonRpcException
+
+from beastmode.core.errors import BeastError
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from lsprotocol.types import ErrorCodes
 
@@ -38,7 +39,9 @@ class Connections:
         self._read_peer = read_peer
         self._own_uid = own_uid
         self.open: set[Connection] = set()
-        self.ending: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, listening: socket.socket) -> None:
@@ -54,17 +57,39 @@ class Connections:
         """Whether the user at the other end is ours."""
         return self._read_peer(connection) == self._own_uid
 
+    def enter(self, connection: Connection) -> None:
+        """Takes note of a connection."""
+        self.open.add(connection)
+        self._empty.clear()
+
+    def leave(self, connection: Connection, farewell: Coroutine[Any, Any, None] | None) -> None:
+        """Forgets a connection.
+
+        Args:
+            connection: It has gone.
+            farewell: What is still to be done for it.
+        """
+        self.open.discard(connection)
+        if not self.open:
+            self._empty.set()
+        if farewell is not None:
+            task = asyncio.get_running_loop().create_task(farewell)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
     async def stop(self) -> None:
         """Accepts nobody any more, ends all work and closes every connection once what was written is out."""
         if self._server is not None:
             self._server.close()
         for connection in list(self.open):
-            connection.leave()
-        deadline_s = time.monotonic() + FAREWELL_S
-        while (self.open or self.ending) and time.monotonic() < deadline_s:
-            await asyncio.sleep(0.005)
+            connection.say_goodbye()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self._empty.wait()
         for connection in list(self.open):
             connection.abort()
+        if self._ending:
+            await asyncio.wait(set(self._ending), timeout=FAREWELL_S)
 
 
 class Connection(asyncio.Protocol):
@@ -78,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._frames = Frames()
+        self._server: EditorServer | None = None
         self._closing = False
         self._again: asyncio.Handle | None = None
 
@@ -87,14 +113,14 @@ class Connection(asyncio.Protocol):
         """Lets the editor in, if its user is ours."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._connections.open.add(self)
+        self._connections.enter(self)
         if not self._connections.may_enter(transport.get_extra_info("socket")):
             log.warning("a foreign user was turned away")
             self._closing = True
             transport.abort()
             return
-        self.server = self._connections.make_server(self.hang_up)
-        self.server.protocol.set_writer(self)  # type: ignore[arg-type]  # it takes the bytes at once
+        self._server = self._connections.make_server(self.close)
+        self._server.protocol.set_writer(self)
 
     def data_received(self, data: bytes) -> None:
         """Takes what came."""
@@ -107,23 +133,20 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The editor has gone: all its work ends."""
         self._closing = True
-        self._connections.open.discard(self)
         if self._again is not None:
             self._again.cancel()
-        if hasattr(self, "server"):
-            task = self._loop.create_task(self.server.close())
-            self._connections.ending.add(task)
-            task.add_done_callback(self._connections.ending.discard)
+        self._connections.leave(self, None if self._server is None else self._server.close())
 
     # -- messages
 
     def _work(self) -> None:
         """Takes messages for a few milliseconds; if there are more, the other editors have their turn first."""
+        assert self._server is not None
         self._again = None
         until_s = time.perf_counter() + TURN_S
         try:
             while not self._closing and (body := self._frames.take()) is not None:
-                self.server.protocol.receive(body)
+                self._server.protocol.receive(body)
                 if time.perf_counter() > until_s:
                     self._transport.pause_reading()
                     self._again = self._loop.call_soon(self._work)
@@ -134,11 +157,11 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._transport.resume_reading()
 
-    def write(self, body: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """Sends a message; an editor that reads nothing for long is cut off."""
         if self._closing:
             return
-        self._transport.write(frame(body))
+        self._transport.write(frame(data))
         if self._transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             log.warning("an editor that reads nothing was cut off", extra={"fields": self._who()})
             self.abort()
@@ -148,28 +171,29 @@ class Connection(asyncio.Protocol):
         log.warning("a connection was closed", extra={"fields": {**self._who(), "why": sentence}})
         error = {"code": ErrorCodes.ParseError.value, "message": f"{sentence} The connection is closed."}
         self.write(encode({"jsonrpc": "2.0", "id": None, "error": error}))
-        self.hang_up()
+        self.close()
 
     def _who(self) -> dict[str, str]:
-        return {"client": self.server.client_name}
+        return {"client": self._server.client_name if self._server is not None else ""}
 
     # -- the end
 
-    def hang_up(self) -> None:
+    def close(self) -> None:
         """Closes once what was written is out, or a second has passed."""
         if self._closing:
             return
         self._closing = True
-        self.server.end_work()
+        if self._server is not None:
+            self._server.end_work()
         self._transport.close()
         self._loop.call_later(FAREWELL_S, self._transport.abort)
 
-    def leave(self) -> None:
+    def say_goodbye(self) -> None:
         """The worker ends: what runs is answered with an error, then the connection closes."""
-        if self._closing:
+        if self._closing or self._server is None:
             return
-        self.server.end_work()
-        self._loop.call_soon(self._loop.call_soon, self.hang_up)  # cancelled tasks answer in the turn between
+        self._server.end_work()
+        self._loop.call_soon(self._loop.call_soon, self.close)  # cancelled tasks answer in the turn between
 
     def abort(self) -> None:
         """Closes now."""

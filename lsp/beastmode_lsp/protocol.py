@@ -11,14 +11,14 @@ import logging
 import os
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cattrs import Converter
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams, JsonRpcInvalidRequest
 from pygls.protocol import LanguageServerProtocol, default_converter, lsp_method
-from pygls.protocol.json_rpc import JsonRPCResponseMessage
 
 from beastmode_lsp.answers import answer_error
 from beastmode_lsp.frames import BadFrameError, decode, encode
@@ -35,9 +35,19 @@ _progress_token: contextvars.ContextVar[types.ProgressToken | None] = contextvar
 
 def make_converter() -> Converter:
     """The converter between JSON and types, which all connections share: one of their own takes 50 ms and 5 MB each."""
-    converter = default_converter()
-    converter.register_structure_hook(JsonRPCResponseMessage, lambda data, kind: kind(**data))
+    converter: Converter = default_converter()  # type: ignore[no-untyped-call]  # pygls has no types there
+    for kind in types.ALL_TYPES_MAP.values():
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            converter.register_structure_hook(kind, _lenient)
     return converter
+
+
+def _lenient(value: Any, kind: type[Enum]) -> Any:
+    """A value that a later version of the protocol knows stays as it is: it is no reason to refuse a whole message."""
+    try:
+        return kind(value)
+    except ValueError:
+        return value
 
 
 def progress_token() -> types.ProgressToken | None:
@@ -118,7 +128,7 @@ class EditorProtocol(LanguageServerProtocol):
         if kind is None:
             return raw
         try:
-            return self._converter.structure({} if raw is None else raw, kind)
+            return self._converter.structure({} if raw is None else raw, cast(type[Any], kind))
         except Exception as error:
             raise JsonRpcInvalidParams(f"The parameters of {method} are not as the protocol says.") from error
 
@@ -232,12 +242,12 @@ class EditorProtocol(LanguageServerProtocol):
 
     # -- types, without a cache that keeps every connection alive
 
-    def get_message_type(self, method: str) -> type[Any] | None:
+    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]  # there it is cached
         """The type of a message."""
         found: type[Any] | None = types.METHOD_TO_TYPES.get(method, (None,))[0]
         return found
 
-    def get_result_type(self, method: str) -> type[Any] | None:
+    def get_result_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
         """The type of a reply."""
         found: type[Any] | None = types.METHOD_TO_TYPES.get(method, (None, None))[1]
         return found
@@ -253,18 +263,20 @@ class EditorProtocol(LanguageServerProtocol):
         return result
 
     @lsp_method(types.SHUTDOWN)
-    def lsp_shutdown(self, *_: Any) -> None:
+    def lsp_shutdown(self, *_: Any) -> None:  # type: ignore[override]  # a plain function does
         """Ends all work; only `exit` may follow."""
         self._shutdown = True
         self._server.end_work(self.msg_id)
 
     @lsp_method(types.EXIT)
-    def lsp_exit(self, *_: Any) -> None:
+    def lsp_exit(self, *_: Any) -> None:  # type: ignore[override]
         """Ends this connection, and never the process."""
         self._server.hang_up()
 
     @lsp_method(types.WORKSPACE_EXECUTE_COMMAND)
-    async def lsp_workspace__execute_command(self, params: types.ExecuteCommandParams) -> Any:
+    async def lsp_workspace__execute_command(  # type: ignore[override]  # pygls' generator loses its task
+        self, params: types.ExecuteCommandParams
+    ) -> Any:
         """Runs a command in the very task that a cancellation ends; its arguments are plain JSON."""
         handler = self.fm.commands.get(params.command)
         if handler is None:

@@ -7,10 +7,10 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from beastmode.client import AsyncClient
 from cattrs import Converter
 from pygls.lsp.server import LanguageServer
 
+from beastmode.client import AsyncClient
 from beastmode_lsp import features
 from beastmode_lsp.protocol import EditorProtocol
 

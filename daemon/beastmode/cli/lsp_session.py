@@ -143,7 +143,7 @@ class Session:
         return lost
 
     def replay(self) -> list[bytes]:
-        """What a new server must hear: `initialize`, `initialized`, folders, settings, documents with their text now."""
+        """What a new server must hear: `initialize`, `initialized`, folders, settings, documents as they are."""
         if self._initialize is None:
             return []
         if self._initialize_id in self.pending:

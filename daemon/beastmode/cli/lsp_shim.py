@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import sys
 import time
+from _socket import AF_UNIX, SOCK_STREAM, socket  # the public module is half a megabyte of names
 
 from beastmode.cli.lsp_session import Session, failure
 from beastmode.cli.lsp_starter import Starter, why_shut
@@ -76,8 +76,9 @@ def _length(headers: bytes) -> int:
     for line in headers.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and value.strip().isdigit() and len(value) < 12:
-            if int(value) <= MAX_BODY_BYTES:
-                return int(value)
+            length = int(value)
+            if length <= MAX_BODY_BYTES:
+                return length
     raise NoMessageError
 
 
@@ -96,7 +97,7 @@ class Link:
     """
 
     def __init__(self, path: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = socket(AF_UNIX, SOCK_STREAM)
         try:
             self.socket.connect(path)
         except OSError:
@@ -155,8 +156,8 @@ class Shim:
 
     def _wait(self) -> None:
         link = self._link
-        reads: list[object] = [0] if self._takes_more() else []
-        writes: list[object] = [1] if self._out else []
+        reads: list[int | socket] = [0] if self._takes_more() else []
+        writes: list[int | socket] = [1] if self._out else []
         if link is not None:
             if len(self._out) < FULL_BYTES:
                 reads.append(link.socket)
@@ -249,8 +250,8 @@ class Shim:
             self._link.out += _framed(body)
             try:
                 self._link.write()
-            except OSError:  # it is full, or has gone: the loop sees to both
-                pass
+            except OSError:
+                return  # it is full, or has gone: the loop sees to both
 
     def _write_editor(self) -> None:
         """Writes as much as fits, in pieces that never block, and leaves the editor's streams as they are."""
@@ -330,8 +331,10 @@ class Shim:
         """Hands on what is left, for a second at most."""
         until_s = time.monotonic() + FAREWELL_S
         while (self._out or (self._link and self._link.out)) and (left_s := until_s - time.monotonic()) > 0:
-            link = [self._link.socket] if self._link and self._link.out else []
-            _, writable, _ = select.select([], [*link, *([1] if self._out else [])], [], left_s)
+            writes: list[int | socket] = [1] if self._out else []
+            if self._link and self._link.out:
+                writes.append(self._link.socket)
+            _, writable, _ = select.select([], writes, [], left_s)
             try:
                 if 1 in writable:
                     del self._out[: os.write(1, self._out[:PIPE_BYTES])]

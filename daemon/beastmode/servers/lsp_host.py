@@ -46,6 +46,7 @@ class LspHost:
         paths: The home.
         settings: Of the door.
         version: Of this program.
+        log_level: Least level of events in the log.
         clock: Time.
         environ: Of the daemon; what looks like a secret is kept from the worker.
         find: Names the worker's module.
@@ -61,6 +62,7 @@ class LspHost:
         paths: Paths,
         settings: LspSettings,
         version: str,
+        log_level: str,
         clock: Clock,
         environ: Mapping[str, str],
         find: Callable[[], str | None] = find_worker,
@@ -68,6 +70,7 @@ class LspHost:
         self._paths = paths
         self._settings = settings
         self._version = version
+        self._log_level = log_level
         self._clock = clock
         self._environ = environ
         self._find = find
@@ -204,6 +207,7 @@ class LspHost:
             "rpc": str(self._paths.rpc_socket),
             "version": self._version,
             "max_document_bytes": self._settings.max_document_bytes,
+            "log_level": self._log_level,
         }
         return json.dumps(orders).encode() + b"\n"
 
