@@ -23,8 +23,10 @@ from beastmode_lsp.positions import (
     UTF32,
     Point,
     Span,
+    clamp,
     content_length,
     end_of,
+    moved_by,
     point_of,
     replace,
     split_lines,
@@ -43,11 +45,13 @@ class Change:
         span: What was replaced, in the text before the change.
         text: What stands there now.
         shift: How many lines more the text has since.
+        version: Of the document since.
     """
 
     span: Span
     text: str
     shift: int
+    version: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,6 +104,7 @@ class Document:
         self._cut: list[str] = []
         self._changes: deque[Change] = deque()
         self._kept_chars = 0
+        self._first_version = version
         self.serial = 0
 
     @property
@@ -145,6 +150,23 @@ class Document:
             return None
         return list(self._changes)[len(self._changes) - missing :]
 
+    def follow(self, span: Span, version: object) -> Span | None:
+        """Where a stretch of an earlier version is now.
+
+        Args:
+            span: In that version.
+            version: Its number.
+
+        Returns:
+            The stretch, with what was typed within; None where not all changes since are known.
+        """
+        if not isinstance(version, int) or not self._first_version <= version <= self.version:
+            return None
+        start, end = span
+        for change in [one for one in self._changes if one.version > version]:
+            start, end = _followed(start, change, False), _followed(end, change, True)
+        return Span(clamp(self.lines, start), clamp(self.lines, max(start, end)))
+
     def change(self, event: types.TextDocumentContentChangeEvent, version: int) -> None:
         """Applies what the editor says has changed."""
         if isinstance(event, types.TextDocumentContentChangePartial):
@@ -157,10 +179,12 @@ class Document:
         replace(self.lines, span, text)
         self.version = version
         self.serial += 1
-        self._changes.append(Change(span, text, len(self.lines) - before))
+        self._changes.append(Change(span, text, len(self.lines) - before, version))
         self._kept_chars += len(text)
         while len(self._changes) > KEPT_CHANGES or self._kept_chars > KEPT_CHANGES_CHARS:
-            self._kept_chars -= len(self._changes.popleft().text)
+            gone = self._changes.popleft()
+            self._kept_chars -= len(gone.text)
+            self._first_version = gone.version
 
 
 def _difference(before: list[str], after: list[str]) -> tuple[Span, str]:
@@ -173,6 +197,18 @@ def _difference(before: list[str], after: list[str]) -> tuple[Span, str]:
     tail = next((i for i in range(most - head) if before[-1 - i] != after[-1 - i]), most - head)
     last = Point(len(before) - tail, 0) if tail else end
     return Span(Point(head, 0), last), "".join(after[head : len(after) - tail])
+
+
+def _followed(point: Point, change: Change, ends: bool) -> Point:
+    """Where a place is after a change; one within what was replaced is at the end of the new text."""
+    start, end = change.span
+    if point < start or (point == start and not (ends and start == end)):
+        return point
+    after = moved_by(start, change.text)
+    if point <= end:
+        return after
+    column = point.column - end.column + after.column if point.line == end.line else point.column
+    return Point(point.line + after.line - end.line, column)
 
 
 class Documents(Workspace):

@@ -146,10 +146,7 @@ def _runs(marked: Iterable[tuple[str, str]]) -> list[tuple[list[str], list[str]]
 
 def _smallest(old: list[str], new: list[str], start: int) -> list[tuple[int, int, str]]:
     """Replacements by offset: one a line where as many come as go, else one for all."""
-    if len(old) == len(new):
-        pairs = list(zip(old, new, strict=True))
-    else:
-        pairs = [("".join(old), "".join(new))]
+    pairs = list(zip(old, new, strict=True)) if len(old) == len(new) else [("".join(old), "".join(new))]
     found = []
     for before, after in pairs:
         if before != after:
@@ -261,3 +258,31 @@ def _shift(edit: Edit, change: Change) -> int | None:
     if start.line >= behind and not (gap and start == (first, 0)):
         return 0
     return None
+
+
+def is_missing(
+    edits: Sequence[Edit], snapshot: Snapshot, lines: Sequence[str], changes: Sequence[Change] | None
+) -> bool:
+    """Whether none of the edits was applied, for sure: what they replace is there, and what they bring is not.
+
+    Args:
+        edits: Against the snapshot.
+        snapshot: The text they were sent for.
+        lines: Of the text now.
+        changes: All changes since.
+    """
+    moved = rebase(edits, snapshot, lines, changes)
+    if moved is None:
+        return False
+    return not any(_stands(edit, lines, snapshot.lines) for edit in zip(edits, moved, strict=True))
+
+
+def _stands(edit: tuple[Edit, Edit], lines: Sequence[str], before: Sequence[str]) -> bool:
+    """Whether what an edit brings stands at its place, or right before it."""
+    sent, moved = edit
+    (first, _), ((start, column), (last, end)) = _reach(moved), sent.span
+    block = sent.text if first == _reach(moved)[1] else before[start][:column] + sent.text + before[last][end:]
+    length = block.count("\n") + block.count("\r") + 1
+    return "".join(lines[first : first + length]).startswith(block) or "".join(
+        lines[max(0, first - length) : first]
+    ).endswith(block)

@@ -50,10 +50,8 @@ def split_lines(text: str) -> list[str]:
     Returns:
         The lines; the last one has no end, and is empty where the text ends with one.
     """
-    if _OTHER_ENDS.search(text) is None:  # several times as fast, and as good: LF alone ends a line here
-        lines = text.splitlines(True)
-    else:
-        lines = io.StringIO(text, newline="").readlines()
+    only_lf = _OTHER_ENDS.search(text) is None  # then the faster way does as well
+    lines = text.splitlines(True) if only_lf else io.StringIO(text, newline="").readlines()
     if not lines or lines[-1].endswith(("\n", "\r")):
         lines.append("")
     return lines

@@ -170,7 +170,7 @@ def test_a_document_whose_changes_are_forgotten_takes_no_edit_unless_it_is_the_s
 def test_a_moved_edit_keeps_every_character_that_was_typed(
     before: str, after: str, chance: random.Random, times: int
 ) -> None:
-    """What is typed is marked, so that it can be told apart: all of it is there, and where nobody typed the answer is."""
+    """What is typed is marked, so that it can be told apart: all of it is there afterwards."""
     document = opened(before)
     snapshot = document.snapshot()
     edits = edits_of(diff_of(before, after), snapshot.lines)

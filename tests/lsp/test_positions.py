@@ -27,7 +27,8 @@ from beastmode_lsp.positions import (
 ENCODINGS = ("utf-8", "utf-16", "utf-32")
 CODECS = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}
 PIECES = [
-    "a", "z9", "\t", " ", "é", "e\u0301", "ñ", "ß", "漢字", "😋", "👩‍👩‍👧", "🇨🇭", "\u200d", "\ufe0f", "\u2028", "\x0c", "\x85", "\x0b",
+    "a", "z9", "\t", " ", "é", "e\u0301", "ñ", "ß", "漢字", "😋", "👩‍👩‍👧", "🇨🇭",
+    "\u200d", "\ufe0f", "\u2028", "\x0c", "\x85", "\x0b",
     "\n", "\r\n", "\r", "\n\n", "\r\r\n",
 ]  # fmt: skip
 texts = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
@@ -89,7 +90,9 @@ def test_a_position_beyond_the_text_is_at_the_end_of_its_line_or_of_the_text(
     else:
         content = lines[line][: content_length(lines[line])]
         assert point.line == line
-        assert point.column == len(content) or character_of(lines, point, encoding) <= character < units(content, encoding)
+        assert point.column == len(content) or character_of(lines, point, encoding) <= character < units(
+            content, encoding
+        )
 
 
 @pytest.mark.parametrize(("encoding", "closing"), [("utf-8", 7), ("utf-16", 5), ("utf-32", 4)])

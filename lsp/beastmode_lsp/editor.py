@@ -1,0 +1,109 @@
+"""What an editor is and what it can do, read once from its `initialize`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from lsprotocol import types
+
+_NAMES = {
+    "visual studio code": "vscode",
+    "visual studio code - insiders": "vscode",
+    "code - oss": "vscode",
+    "code-server": "vscode",
+    "vscodium": "vscode",
+    "cursor": "cursor",
+    "neovim": "neovim",
+    "nvim": "neovim",
+    "helix": "helix",
+    "emacs": "emacs",
+    "eglot": "emacs",
+    "gnu emacs": "emacs",
+    "sublime text lsp": "sublime",
+    "sublime text": "sublime",
+    "zed": "zed",
+    "kate": "kate",
+}
+_TELLS_ERRORS = {"vscode", "cursor", "neovim", "emacs"}
+
+
+def label_of(name: str) -> str:
+    """What the ledger calls an editor.
+
+    Args:
+        name: What it calls itself, such as `Visual Studio Code`.
+
+    Returns:
+        Lower-case letters, digits and dashes; `lsp` for an editor that does not say.
+    """
+    known = _NAMES.get(name.strip().lower())
+    return known or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "lsp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Editor:
+    """An editor.
+
+    Attributes:
+        label: What the ledger calls it.
+        applies_edits: It takes `workspace/applyEdit`.
+        versioned: It takes edits with the version that they are for.
+        operations: Of `create`, `rename` and `delete`, those it can do.
+        annotates: It takes edits with annotations.
+        action_literals: It takes code actions, not only commands.
+        resolves: What of a code action it asks for later.
+        shows_documents: It takes `window/showDocument`.
+        shows_progress: It takes `window/workDoneProgress/create`.
+        asks_inline: It asks for inline completion.
+        has_settings: It answers `workspace/configuration`.
+        refreshes_lenses: It takes `workspace/codeLens/refresh`.
+        shows_errors: It shows errors of requests to its user.
+    """
+
+    label: str = "lsp"
+    applies_edits: bool = False
+    versioned: bool = False
+    operations: frozenset[str] = field(default_factory=frozenset)
+    annotates: bool = False
+    action_literals: bool = False
+    resolves: frozenset[str] = field(default_factory=frozenset)
+    shows_documents: bool = False
+    shows_progress: bool = False
+    asks_inline: bool = False
+    has_settings: bool = False
+    refreshes_lenses: bool = False
+    shows_errors: bool = False
+
+    @classmethod
+    def of(cls, name: str, capabilities: types.ClientCapabilities) -> Editor:
+        """Reads what an editor announced.
+
+        Args:
+            name: What it calls itself.
+            capabilities: Of `initialize`.
+        """
+        workspace = capabilities.workspace or types.WorkspaceClientCapabilities()
+        window = capabilities.window or types.WindowClientCapabilities()
+        document = capabilities.text_document or types.TextDocumentClientCapabilities()
+        edit = workspace.workspace_edit or types.WorkspaceEditClientCapabilities()
+        action = document.code_action or types.CodeActionClientCapabilities()
+        resolve = action.resolve_support
+        operations = frozenset(str(getattr(one, "value", one)) for one in edit.resource_operations or ())
+        annotates = edit.change_annotation_support is not None
+        label = label_of(name)
+        return cls(
+            label=label,
+            applies_edits=bool(workspace.apply_edit),
+            versioned=bool(edit.document_changes or operations or annotates),  # both exist among document changes only
+            operations=operations,
+            annotates=annotates,
+            action_literals=action.code_action_literal_support is not None,
+            resolves=frozenset(resolve.properties) if resolve is not None and action.data_support else frozenset(),
+            shows_documents=window.show_document is not None and window.show_document.support,
+            shows_progress=bool(window.work_done_progress),
+            asks_inline=document.inline_completion is not None,
+            has_settings=bool(workspace.configuration),
+            refreshes_lenses=workspace.code_lens is not None and bool(workspace.code_lens.refresh_support),
+            shows_errors=label in _TELLS_ERRORS,
+        )
