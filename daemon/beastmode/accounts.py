@@ -29,6 +29,9 @@ UNCHARGED_KINDS = frozenset(
     {"budget", "connection_refused", "dns", "tls", "unreachable", "authentication", "rate_limited"}
 )
 
+NOTHING_REGISTERED = "nothing_registered"
+"""The ledger's word for a request that came before the first model: it tells of the set-up, not of health."""
+
 
 class Ticket:
     """One request on its way: what was asked, when, and whether its row is written.
@@ -311,7 +314,8 @@ def failure_row(ticket: Ticket, error: BeastError, outcome: Outcome, now_s: floa
         now_s: Monotonic clock.
     """
     row = bare_row(ticket, outcome, (now_s - ticket.started_s) * 1e3)
-    row.error_kind = ticket.gone or error.kind
+    nobody = error.details.get("cause") == NOTHING_REGISTERED
+    row.error_kind = ticket.gone or (NOTHING_REGISTERED if nobody else error.kind)
     row.error_tip = " ".join([error.message, *error.tips[:1]])
     row.attempts = ticket.attempts
     if not ticket.attempts or ticket.free or error.kind in UNCHARGED_KINDS:

@@ -23,6 +23,7 @@ from beastmode.client import Client
 from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
 from support.daemon import Daemon, Wire, rpc
+from support.http_caller import Door
 from support.provider_server import ProviderServer
 from support.waiting import until
 
@@ -49,6 +50,19 @@ def test_a_fresh_home_is_healthy() -> None:
     with Daemon() as daemon:
         health = daemon.call("health.get")
         assert (health["status"], health["issues"]) == ("healthy", [])
+
+
+def test_requests_before_the_first_model_leave_it_healthy_and_are_told_what_to_do() -> None:
+    with Daemon() as daemon:
+        for _ in range(8):
+            with pytest.raises(BeastError, match="No model is registered"):
+                daemon.call("chat", {"message": "hello"})
+        health = daemon.call("health.get")
+        assert (health["status"], health["issues"]) == ("healthy", [])
+        assert "no model is registered" in health["tip"]
+        rows = daemon.call("requests.list")["requests"]
+        assert [row["error_kind"] for row in rows] == ["nothing_registered"] * 8
+        assert Door.of(daemon).get("/readyz").status == 200
 
 
 def test_a_second_daemon_of_a_home_says_so_and_ends_well() -> None:

@@ -161,3 +161,14 @@ async def test_a_look_that_was_dear_is_kept_for_a_moment(desk: Desk, monkeypatch
     desk.note(1)
     assert (await desk.recently.look(300)).every.success == 1
     assert (await desk.recently.look(301)).every.success == 2
+
+
+async def test_requests_that_came_before_the_first_model_say_nothing_of_health(desk: Desk, rolls: bool) -> None:
+    desk.note(20, model="auto", model_served=None, outcome="failure", error_kind="nothing_registered")
+    if rolls:
+        await desk.rolled()
+    health = Health(desk.ledger, desk.clock, models=dict)
+    found = await health.check()
+    assert (found["status"], found["requests"]["failure"], found["issues"]) == ("healthy", 0, [])
+    assert "no model is registered" in found["tip"]
+    assert (await Health(desk.ledger, desk.clock, models=lambda: {"custom:a": None}).check())["tip"] == ""

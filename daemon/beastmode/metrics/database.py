@@ -99,10 +99,23 @@ class Database:
         return connection
 
     def derived(self) -> sqlite3.Connection:
-        """Opens the file to write what can be made again, for one thread: a power cut may lose the newest of it."""
+        """Opens the file to write what can be made again, for one thread: a power cut may lose the newest of it.
+
+        What it wrote is moved from the log to the file by `settle`, when nobody waits, or by whoever writes rows.
+        """
         connection = self._connect()
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
+
+    @staticmethod
+    def settle(connection: sqlite3.Connection) -> None:
+        """Moves what was written to the file, which waits for the disk; nobody else has to.
+
+        Args:
+            connection: From `derived`, in no transaction.
+        """
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def reader(self) -> sqlite3.Connection:
         """Opens the file for reading, for one thread."""

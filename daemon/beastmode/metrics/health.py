@@ -17,6 +17,8 @@ from beastmode.metrics.ledger import Ledger
 COUNT_LIMIT_S = 2.0
 REFRESH_LIMIT_S = 0.5
 
+NO_MODEL_TIP = "no model is registered: beast models discover, or beast models add"
+
 PartState = Literal["ok", "degraded", "failed"]
 
 
@@ -61,11 +63,12 @@ class Health:
         ledger: Ledger,
         clock: Clock,
         rules: Callable[[], HealthSettings] = HealthSettings,
-        models: Callable[[], Mapping[str, str | None]] = dict,
+        models: Callable[[], Mapping[str, str | None]] | None = None,
     ) -> None:
         self._recently = Recently(ledger, clock)
         self._rules = rules
-        self._models = models
+        self._models = models or dict
+        self._may_be_empty = models is None
         self._parts: dict[str, _Part] = {}
         self.figures: dict[str, Callable[[], Any]] = {}
 
@@ -103,7 +106,7 @@ class Health:
             found: What somebody else has just found, such as a probe.
 
         Returns:
-            `{status, why, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s},
+            `{status, why, tip, issues: [{part, state, cause, tip}], requests: {window_s, success, failure, latency_s},
             models: {id: {status, why, tip, registered, success, failure, latency_s}}, parts: {name: state}}`, and more.
         """
         rules = self._rules()
@@ -126,6 +129,7 @@ class Health:
         return {
             "status": _worst(issues),
             "why": why,
+            "tip": verdict.tip or ("" if self._may_be_empty or self._models() else NO_MODEL_TIP),
             "issues": [msgspec.structs.asdict(issue) for issue in issues],
             "requests": {
                 "window_s": rules.window_s,

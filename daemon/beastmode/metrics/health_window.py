@@ -17,8 +17,10 @@ from beastmode.metrics.histogram import Bins
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.rollups import state_of
 
-CALLERS_OWN = "('bad_input', 'bad_request', 'conflict', 'context_too_long', 'not_in_cache', 'unknown_model')"
-"""Kinds of errors that say something of the caller, and nothing of the health of models and daemon."""
+CALLERS_OWN = """(
+    'bad_input', 'bad_request', 'conflict', 'context_too_long', 'not_in_cache', 'nothing_registered', 'unknown_model'
+)"""
+"""Kinds of errors that say something of the caller or of the set-up, and nothing of the health of models and daemon."""
 
 EXACT_ROWS = 5_000
 """Up to so many requests the median is exact; beyond it is off by less than 1%."""

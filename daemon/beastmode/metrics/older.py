@@ -15,15 +15,24 @@ from beastmode.metrics import spreads
 from beastmode.metrics.kinds import SLICED
 from beastmode.metrics.spans import FOREVER_S
 
-LINES = 6_000
+LINES, DIMS = 5_000, 8
+"""So many roll-ups, of so many dimensions, are looked at in one transaction; rows wait for it."""
 WAITING_ROWS = 20_000
 """So many rows beyond the watermark are no moment's work: the answer says that they are still being added up."""
 
 _NEXT = """
-    SELECT level, done, json_group_array(dim) FROM facet_todo GROUP BY level, done ORDER BY level, done LIMIT 1"""
+    SELECT level, done, json_group_array(dim) FROM (
+        SELECT t.level, t.done, t.dim FROM facet_todo t
+        JOIN (SELECT level, done FROM facet_todo ORDER BY level, done LIMIT 1) USING (level, done) LIMIT :dims)
+    GROUP BY level, done"""
 _BOUNDS = """
     SELECT (SELECT min(start) FROM rollup WHERE level = :level AND start >= :from),
         (SELECT start FROM rollup WHERE level = :level AND start >= :from ORDER BY start LIMIT 1 OFFSET :lines)"""
+_MADE = "WHERE level = :level AND done = :from AND dim IN (SELECT value FROM json_each(:dims))"
+_DONE = (
+    f"DELETE FROM facet_todo {_MADE} AND :before = :forever",  # noqa: S608  # constants
+    f"UPDATE facet_todo SET done = :before {_MADE}",  # noqa: S608  # constants
+)
 _PROGRESS = """
     SELECT json_object(
         'waiting', coalesce((SELECT max(id) FROM request), 0) - watermark,
@@ -45,7 +54,7 @@ def make_older(connection: sqlite3.Connection, make_facets: str) -> bool:
     Returns:
         Whether more is missing.
     """
-    found = connection.execute(_NEXT).fetchone()
+    found = connection.execute(_NEXT, {"dims": DIMS}).fetchone()
     if found is None:
         return False
     level, done, text = found
@@ -55,11 +64,8 @@ def make_older(connection: sqlite3.Connection, make_facets: str) -> bool:
     span: dict[str, object] = {"level": level, "from": done, "before": before}
     connection.execute(make_facets, {**span, "dims": _json([dim for dim in dims if dim not in SLICED])})
     spreads.widen(connection, {**span, "dims": _json([dim for dim in dims if dim in SLICED])})
-    where = "WHERE level = :level AND done = :from"
-    if before == FOREVER_S:
-        connection.execute(f"DELETE FROM facet_todo {where}", span)  # noqa: S608  # constants
-    else:
-        connection.execute(f"UPDATE facet_todo SET done = :before {where}", span)  # noqa: S608  # constants
+    for one in _DONE:
+        connection.execute(one, {**span, "dims": text, "forever": FOREVER_S})
     return True
 
 

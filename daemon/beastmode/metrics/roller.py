@@ -76,6 +76,7 @@ class Roller:
         """
         with self._turn, contextlib.closing(self._database.derived()) as connection:
             while not self._stopping and self._step(connection):
+                self._database.settle(connection)
                 time.sleep(BREATH_S)
 
     def _step(self, connection: sqlite3.Connection) -> bool:
