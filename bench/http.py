@@ -45,7 +45,9 @@ PACED_PER_S = 500
 """Of all connections together, in `paced`: misses at a pace that leaves everyone time, since at full speed a time is
 nothing but the number of connections divided by the rate."""
 LONG_CONNECTIONS = 64
-LONG_CACHE = str(8 << 20)
+LONG_CACHES_MB = (8, 64)
+"""Of the tier in memory, a small one and the usual one; both are full before the second half of 100,000 streams."""
+NOISE_MB = 2.0
 WARM_UP_S = 3.0
 UNCACHED_HITS = ("direct", "pass-through")  # they have no cache: what the same question costs without one
 GOALS_AT = "16"
@@ -154,11 +156,14 @@ def run(only: list[str], connections: list[int], seconds: float, rounds: int) ->
 
 
 def run_long(streams: int) -> dict[str, Any]:
-    """The daemon's memory over many streams, all different, which come as fast as they can.
+    """The daemon's memory over many streams, all different, which come as fast as they can; by size of its cache."""
+    return {f"L1 of {size_mb} MB": run_long_with(size_mb, streams) for size_mb in LONG_CACHES_MB}
 
-    The cache in memory is small here, so that it is full after a few thousand of them and what grows is something else.
-    """
-    os.environ["BEAST_CACHE__L1__MAX_BYTES"] = LONG_CACHE
+
+def run_long_with(cache_mb: int, streams: int) -> dict[str, Any]:
+    """As `run_long`, with one size of the cache in memory: once that is full, what grows is something else."""
+    os.environ["BEAST_CACHE__L1__MAX_BYTES"] = str(cache_mb << 20)
+    print(f"L1 of {cache_mb} MB")
     with scratch() as folder:
         load = Load(folder)
         with provider(load.provider, CHUNKS, 0) as port, ALL["beast"](port, folder) as one:
@@ -181,6 +186,14 @@ def run_long(streams: int) -> dict[str, Any]:
                 "errors": errors,
                 "per_s": streams / took_s,
             }
+
+
+def show_long(found: dict[str, Any]) -> None:
+    """How much own memory grew in the second half, beside the goal of none."""
+    for name, one in found.items():
+        flat = "flat" if abs(one["second_half_mb"]) <= NOISE_MB else "NOT flat"
+        grew = f"{one['second_half_mb']:+.1f} MB in the second half, {one['errors']:.0f} errors"
+        print(f"{name}: {grew}, {one['per_s']:,.0f} streams/s: {flat} (within {NOISE_MB:g} MB)")
 
 
 def _memory(streams: int, pid: int) -> Figures:
@@ -260,7 +273,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.long:
         found = run_long(arguments.long)
-        print(f"memory in the second half: {found['second_half_mb']:+.1f} MB; {found['errors']:.0f} errors")
+        show_long(found)
     else:
         found = run(arguments.only, arguments.connections, arguments.seconds, arguments.rounds)
         show(found)

@@ -121,12 +121,12 @@ def test_claude_code_set_up_for_one_run(door: Door, run: Starts, kind: str) -> N
     assert PLAIN in running.said
 
 
-def test_claude_code_keeps_the_thoughts_of_a_model_that_it_asks_for_by_its_own_name(
-    door: Door, run: Starts, kind: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("by", ["id", "its own name"])
+def test_claude_code_keeps_the_thoughts_of_a_model(door: Door, run: Starts, kind: str, tmp_path: Path, by: str) -> None:
     model = door.model(kind, "think")
     file = tmp_path / "work" / "greeting.txt"
-    running = run(CLAUDE_CODE, model.partition(":")[2], TASK.format(path=file))
+    name = model if by == "id" else model.partition(":")[2]
+    running = run(CLAUDE_CODE, name, TASK.format(path=file))
     assert running.ends() == 0, running.said
     assert file.read_text() == AFTER
     if kind == "messages":

@@ -122,3 +122,59 @@ async def test_what_one_protocol_streamed_another_gets_in_its_own(daemon: Daemon
     start = next(data for name, data in hit.events if name == "message_start")["message"]["usage"]
     assert (start["input_tokens"], start["output_tokens"]) != (0, 0)
     assert json.dumps(hit.events[-1][1]) == '{"type": "message_stop"}'
+
+
+THINKING = b'"thinking":{"type":"adaptive"}'
+START = (
+    b'event: message_start\ndata: {"type": "message_start", "odd": 1.0, "message": {"id":"m1", "model" : "theirs-2026",'
+    b' "content":[], "usage":{"input_tokens":3}}}\n\n'
+)
+REST = (
+    b'event: content_block_start\ndata: {"type":"content_block_start","index":0,"content_block":{"type":"thinking",'
+    b'"thinking":"the \\"model\\": \\"theirs-2026\\"","signature":"s"}}\n\n'
+    b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn"},'
+    b'"usage":{"output_tokens":1}}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+
+
+class TestTheNameOfTheModel:
+    """Claude Code sends thoughts back only where the answer bears the very name that it asked by."""
+
+    @pytest.mark.parametrize("thinks", [True, False])
+    async def test_a_stream_with_thoughts_bears_the_callers_name_and_no_other_byte_changes(
+        self, daemon: Daemon, thinks: bool
+    ) -> None:
+        reply = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + START + REST
+        body = ODD + b', "stream": true' + (b"," + THINKING if thinks else b"") + b" }"
+        async with serving(reply) as upstream, asking(daemon, upstream, body, "anthropic") as got:
+            name = b"anthropic:p%d" % upstream.port
+            start = START.replace(b"theirs-2026", name) if thinks else START
+            assert await got.read() == start + REST
+            assert got.headers["x-beast-model"] == name.decode()
+
+    @pytest.mark.parametrize("thinks", [True, False])
+    async def test_so_does_a_plain_answer(self, daemon: Daemon, thinks: bool) -> None:
+        reply = b'{"model" : "theirs-2026", ' + MESSAGE_REPLY[1:]
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply)
+        body = ODD + (b"," + THINKING if thinks else b"") + b" }"
+        async with serving(head + reply) as upstream, asking(daemon, upstream, body, "anthropic") as got:
+            name = b"anthropic:p%d" % upstream.port
+            assert await got.read() == (reply.replace(b"theirs-2026", name) if thinks else reply)
+
+    async def test_an_alias_is_such_a_name_for_answers_and_hits_but_not_for_another_model(self) -> None:
+        reply = b'{"model" : "theirs-2026", ' + MESSAGE_REPLY[1:]
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(reply)
+        aliases = '[routing.aliases]\n"claude-*" = "anthropic:m"\n"any" = "auto"\n'
+        async with serving(head + reply) as upstream:
+            with Daemon(aliases) as daemon:
+                daemon.add("anthropic:m", f"http://127.0.0.1:{upstream.port}/v1", upstream_model="theirs", key="k")
+                door, asked = Door.of(daemon), {"max_tokens": 9, "thinking": {"type": "adaptive"}}
+                asked["messages"] = [{"role": "user", "content": "q"}]
+
+                def named(model: str) -> str:
+                    got = door.post("/v1/messages", {**asked, "model": model})
+                    assert got.headers["x-beast-model"] == "anthropic:m"
+                    return str(got.json["model"])
+
+                told = await asyncio.to_thread(lambda: [named(one) for one in ("claude-x", "claude-y", "m", "any")])
+                assert told == ["claude-x", "claude-y", "m", "theirs-2026"]

@@ -26,6 +26,8 @@ from beastmode.wire.anthropic_events import (
 )
 from beastmode.wire.anthropic_read import PROTOCOL_NAME, read
 from beastmode.wire.dialect import Dialect, Told, explained
+from beastmode.wire.relay import relay_body
+from beastmode.wire.sse import SSEParser
 
 IMAGE_TOKENS = 1600
 """What an image of the largest size that is not scaled down costs."""
@@ -34,6 +36,13 @@ MESSAGE_TOKENS = 4
 _BYTES_PER_DOCUMENT_TOKEN = 20
 
 _encode = msgspec.json.Encoder().encode
+
+
+class _Start(msgspec.Struct):
+    message: msgspec.Raw
+
+
+_start = msgspec.json.Decoder(_Start)
 _ERROR_TYPES = {
     401: "authentication_error",
     402: "billing_error",
@@ -56,6 +65,20 @@ class AnthropicMessages(Dialect):
     def read(self, body: bytes, headers: Mapping[str, str]) -> Request:
         """Reads a request, as `wire.anthropic_read` says."""
         return read(body, headers)
+
+    def name_to_bear(self, request: Request) -> str:
+        """The name that the caller asked by, where it wants thoughts: Claude Code sends them back to no other."""
+        return request.model if "thinking" in request.params and thinks(request) and request.model != "auto" else ""
+
+    def renamed(self, sent: bytes, name: str) -> bytes | None:
+        """Writes a name into a message, or into the event that begins one."""
+        if sent.lstrip().startswith(b"{"):
+            return relay_body(sent, {"model": name})
+        start = next((one.data for one in SSEParser().feed(sent) if b'"message_start"' in one.data), None)
+        if start is None:
+            return None
+        message = relay_body(bytes(_start.decode(start).message), {"model": name})
+        return sent.replace(start, relay_body(start, {"message": msgspec.Raw(message)}), 1)
 
     def plain(self, told: Told, completion: Completion) -> bytes:
         """Writes a whole message; a prompt that nobody counted is estimated from `told.request`."""

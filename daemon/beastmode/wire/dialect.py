@@ -82,6 +82,29 @@ class Dialect(ABC):
             BadInputError: It is no request of this protocol; names the field.
         """
 
+    def name_to_bear(self, request: Request) -> str:
+        """The name that an answer must bear where the model that was asked for gives it: the caller's own for it.
+
+        Args:
+            request: As `read` gave it, with the name as the caller wrote it.
+
+        Returns:
+            The name; empty where a caller takes whichever name the answer comes with.
+        """
+        return ""
+
+    def renamed(self, sent: bytes, name: str) -> bytes | None:
+        """Writes a name into what a provider sent, and leaves every other byte as it is.
+
+        Args:
+            sent: A plain reply, or whole events.
+            name: The name.
+
+        Returns:
+            The bytes to send instead; None where they name no model.
+        """
+        return None
+
     @abstractmethod
     def plain(self, told: Told, completion: Completion) -> bytes:
         """Writes a whole answer as JSON."""

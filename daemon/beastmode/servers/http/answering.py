@@ -44,14 +44,15 @@ class Answering:
                 return self._large(exchange, dialect)
             try:
                 request = headers.apply(dialect.read(exchange.body, exchange.headers), exchange.headers)
+                name = dialect.name_to_bear(request)
                 ticket = self._gateway.admit(request)
                 answer = self._gateway.recall(ticket)
             except BeastError as error:
                 refuse(exchange, dialect, error)
                 return None
             if answer is None:
-                return self._ask(exchange, dialect, ticket)
-            self._replay(exchange, dialect, ticket, answer)
+                return self._ask(exchange, dialect, ticket, name)
+            self._replay(exchange, dialect, ticket, answer, name)
             return None
 
         return handle
@@ -59,26 +60,27 @@ class Answering:
     async def _large(self, exchange: Exchange, dialect: Dialect) -> None:
         """As a small one, with the reading of its JSON in a thread."""
 
-        def read() -> tuple[Request, Any]:
+        def read() -> tuple[str, Request, Any]:
             request = headers.apply(dialect.read(exchange.body, exchange.headers), exchange.headers)
-            return request, make_key(self._gateway.named(request))
+            return dialect.name_to_bear(request), request, make_key(self._gateway.named(request))
 
         try:
-            ticket = self._gateway.admit(*await asyncio.to_thread(read))
+            name, *asked = await asyncio.to_thread(read)
+            ticket = self._gateway.admit(*asked)
             answer = self._gateway.recall(ticket)
         except BeastError as error:
             refuse(exchange, dialect, error)
             return
         if answer is None:
-            await self._ask(exchange, dialect, ticket)
+            await self._ask(exchange, dialect, ticket, name)
         else:
-            self._replay(exchange, dialect, ticket, answer)
+            self._replay(exchange, dialect, ticket, answer, name)
 
-    def _replay(self, exchange: Exchange, dialect: Dialect, ticket: Ticket, answer: Answer) -> None:
+    def _replay(self, exchange: Exchange, dialect: Dialect, ticket: Ticket, answer: Answer, name: str) -> None:
         """Sends a stored answer in one go; as the events of a stream where one was asked for."""
         completion = ticket.completion
         assert completion is not None
-        told = _told(ticket, answer.model)
+        told = _told(ticket, answer.model, name)
         pairs = headers.of_answer(answer, None)
         if not ticket.request.stream:
             exchange.reply(200, dialect.plain(told, completion), pairs)
@@ -87,8 +89,8 @@ class Answering:
         parts = [writer.begin(), *map(writer.piece, pieces_of(completion)), writer.finish(completion)]
         exchange.reply(200, b"".join(parts), pairs, EVENTS)
 
-    async def _ask(self, exchange: Exchange, dialect: Dialect, ticket: Ticket) -> None:
-        stream = Stream(exchange, dialect, ticket) if ticket.request.stream else None
+    async def _ask(self, exchange: Exchange, dialect: Dialect, ticket: Ticket, name: str) -> None:
+        stream = Stream(exchange, dialect, ticket, name) if ticket.request.stream else None
         if stream is not None:
             self._pings.watch(stream)
         try:
@@ -97,7 +99,7 @@ class Answering:
             if stream is not None:
                 stream.finish(ticket.completion)
             else:
-                self._tell(exchange, dialect, ticket, answer, ticket.completion)
+                self._tell(exchange, dialect, ticket, answer, name)
         except BeastError as error:
             if stream is not None and exchange.started:
                 stream.fail(error)
@@ -108,16 +110,19 @@ class Answering:
                 self._pings.forget(stream)
 
     @staticmethod
-    def _tell(exchange: Exchange, dialect: Dialect, ticket: Ticket, answer: Answer, completion: Completion) -> None:
+    def _tell(exchange: Exchange, dialect: Dialect, ticket: Ticket, answer: Answer, name: str) -> None:
         """Sends a whole answer: the provider's own bytes to a caller of its protocol."""
+        completion = ticket.completion
+        assert completion is not None
         pairs = headers.of_answer(answer, ticket.overhead_ms)
         reply = completion.reply
         if reply is not None:
             pairs.extend(reply.headers.items())
         if reply is not None and reply.protocol == dialect.name:
-            exchange.reply(200, reply.body, pairs)
+            body = dialect.renamed(reply.body, name) if name and answer.model == ticket.request.model else None
+            exchange.reply(200, body or reply.body, pairs)
         else:
-            exchange.reply(200, dialect.plain(_told(ticket, answer.model), completion), pairs)
+            exchange.reply(200, dialect.plain(_told(ticket, answer.model, name), completion), pairs)
 
 
 class Stream:
@@ -127,9 +132,10 @@ class Stream:
         exchange: Where to.
         dialect: The caller's protocol.
         ticket: The request.
+        name: The name that the answer must bear; empty: any.
     """
 
-    def __init__(self, exchange: Exchange, dialect: Dialect, ticket: Ticket) -> None:
+    def __init__(self, exchange: Exchange, dialect: Dialect, ticket: Ticket, name: str = "") -> None:
         self._exchange = exchange
         self._dialect = dialect
         self._ticket = ticket
@@ -138,6 +144,7 @@ class Stream:
         self._relays = False
         self._wants_usage = _wants_usage(ticket.request)
         self._sent = b""
+        self._name = self._unnamed = name
         self.silent_turns = 0
 
     def take(self, delta: Delta) -> None:
@@ -151,7 +158,7 @@ class Stream:
         if self._relays:
             if kind is Relayed and (self._wants_usage or not delta.usage_only):  # type: ignore[union-attr]
                 self._open()
-                self._sent = delta.data  # type: ignore[union-attr]
+                self._sent = self._named(delta.data) if self._unnamed else delta.data  # type: ignore[union-attr]
                 self._exchange.write(self._sent)
         elif kind is not Relayed:
             data = self._written().piece(delta)  # type: ignore[arg-type]
@@ -181,17 +188,29 @@ class Stream:
             pairs = [*headers.of_stream(self._ticket), *self._begun.headers.items(), ("cache-control", "no-cache")]
             self._exchange.begin(200, pairs)
 
+    def _named(self, data: bytes) -> bytes:
+        """The provider's bytes, which bear the caller's name for the model from where they first name it."""
+        renamed = self._dialect.renamed(data, self._name) if self._model() == self._ticket.request.model else data
+        if renamed is None:
+            return data
+        self._unnamed = ""
+        return renamed
+
+    def _model(self) -> str:
+        """The id of the model that answers."""
+        flight, answer = self._ticket.flight, self._ticket.answer
+        if answer is not None:
+            return answer.model
+        if flight is not None and flight.deployment is not None:
+            return flight.deployment.model
+        return self._ticket.request.model
+
     def _written(self) -> StreamWriter:
         """The writer, and what opens its stream, once."""
         self._open()
         if self._writer is None:
-            flight, answer = self._ticket.flight, self._ticket.answer
-            model = self._ticket.request.model
-            if answer is not None:
-                model = answer.model
-            elif flight is not None and flight.deployment is not None:
-                model = flight.deployment.model
-            self._writer = self._dialect.writer(_told(self._ticket, model), self._ticket.request)
+            told = _told(self._ticket, self._model(), self._name)
+            self._writer = self._dialect.writer(told, self._ticket.request)
             self._sent = self._writer.begin()
             self._exchange.write(self._sent)
         return self._writer
@@ -212,8 +231,10 @@ def refuse(exchange: Exchange, dialect: Dialect, error: BeastError) -> None:
     exchange.reply(status, dialect.error(error, status), headers.of_error(error))
 
 
-def _told(ticket: Ticket, model: str) -> Told:
-    return Told(ticket.request.request_id, model, ticket.at_s, ticket.request)
+def _told(ticket: Ticket, model: str, name: str) -> Told:
+    """What an answer is told with; under the name that it must bear where the model that was asked for gives it."""
+    request = ticket.request
+    return Told(request.request_id, name if name and model == request.model else model, ticket.at_s, request)
 
 
 def _wants_usage(request: Request) -> bool:
