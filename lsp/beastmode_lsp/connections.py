@@ -12,6 +12,7 @@ from typing import Any
 
 from lsprotocol.types import ErrorCodes
 
+from beastmode.core.errors import ShuttingDownError
 from beastmode_lsp.frames import BadFrameError, Frames, encode, frame
 from beastmode_lsp.server import EditorServer
 
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 TURN_S = 0.005
 FAREWELL_S = 1.0
+GOODBYE = "The daemon restarts or ends, and did not answer any more."
 
 PeerReader = Callable[[socket.socket], int | None]
 MakeServer = Callable[[Callable[[], None]], EditorServer]
@@ -190,10 +192,9 @@ class Connection(asyncio.Protocol):
 
     def say_goodbye(self) -> None:
         """The worker ends: what runs is answered with an error, then the connection closes."""
-        if self._closing or self._server is None:
-            return
-        self._server.end_work()
-        self._loop.call_soon(self._loop.call_soon, self.close)  # cancelled tasks answer in the turn between
+        if self._server is not None:
+            self._server.protocol.give_up(ShuttingDownError(GOODBYE, tips=["ask again", "beast status"]))
+        self.close()
 
     def abort(self) -> None:
         """Closes now."""

@@ -68,6 +68,8 @@ class EditorProtocol(LanguageServerProtocol):
     def __init__(self, server: EditorServer, converter: Converter) -> None:
         self._ready = False
         self._ids = (f"beast-{os.getpid():x}-{number}" for number in itertools.count(1))
+        self._unanswered: set[MsgId] = set()
+        self._mute = False
         self._asked: dict[MsgId, tuple[Future[Any], type[Any] | None]] = {}
         super().__init__(server, converter)
 
@@ -98,8 +100,9 @@ class EditorProtocol(LanguageServerProtocol):
             self._turn_away(msg_id, method)
             params = self._structure(method, raw)
         except JsonRpcException as error:
-            self._send_error(msg_id, error)
+            self._put({"jsonrpc": self.VERSION, "id": msg_id, "error": answer_error(error)})
             return
+        self._unanswered.add(msg_id)
         contextvars.copy_context().run(self._handle_request, msg_id, method, params)
 
     def _turn_away(self, msg_id: MsgId, method: str) -> None:
@@ -109,7 +112,7 @@ class EditorProtocol(LanguageServerProtocol):
             raise JsonRpcException("Send initialize first.", code=types.ErrorCodes.ServerNotInitialized)
         if self._ready and method == types.INITIALIZE:
             raise JsonRpcInvalidRequest("This connection is initialized already.")
-        if msg_id in self._request_futures:
+        if msg_id in self._unanswered:
             raise JsonRpcInvalidRequest(f"A request with the id {msg_id!r} is running already.")
 
     def _take_notification(self, method: str, raw: Any) -> None:
@@ -171,6 +174,8 @@ class EditorProtocol(LanguageServerProtocol):
             log.error("a notification failed", exc_info=error)
 
     def _send_error(self, msg_id: MsgId | None, error: BaseException) -> None:
+        if msg_id is not None:
+            self._unanswered.discard(msg_id)
         self._put({"jsonrpc": self.VERSION, "id": msg_id, "error": answer_error(error)})
 
     def _send_response(self, msg_id: MsgId, result: Any = None, error: types.ResponseError | None = None) -> None:
@@ -179,6 +184,7 @@ class EditorProtocol(LanguageServerProtocol):
             return
         try:
             self._put({"jsonrpc": self.VERSION, "id": msg_id, "result": self._converter.unstructure(result)})
+            self._unanswered.discard(msg_id)
         except Exception as fault:
             self._send_error(msg_id, fault)
 
@@ -186,7 +192,7 @@ class EditorProtocol(LanguageServerProtocol):
         self._put(self._converter.unstructure(data))
 
     def _put(self, message: dict[str, Any]) -> None:
-        if self.writer is not None:
+        if self.writer is not None and not self._mute:
             self.writer.write(encode(message))
 
     def notify(self, method: str, params: Any | None = None) -> None:
@@ -292,6 +298,16 @@ class EditorProtocol(LanguageServerProtocol):
         _progress_token.set(params.work_done_token)
         result = handler(*arguments)
         return await result if inspect.isawaitable(result) else result
+
+    def give_up(self, error: BaseException) -> None:
+        """Answers everything that still runs with an error, and says nothing more.
+
+        Args:
+            error: Why.
+        """
+        for msg_id in list(self._unanswered):
+            self._send_error(msg_id, error)
+        self._mute = True
 
     def cancel_all(self, but: MsgId | None = None) -> None:
         """Cancels what the editor asked for, and takes back what it is asked."""

@@ -506,3 +506,15 @@ def test_nothing_of_a_message_is_logged(editor: LspClient, events: Events, caplo
     until(lambda: bool(events.seen))
     ours = [record for record in caplog.records if record.name.startswith("beastmode_lsp")]
     assert not [record for record in ours if secret in logging.Formatter().format(record)]
+
+
+def test_what_runs_when_the_worker_ends_is_answered_with_an_error(
+    door: LspDoor, editor: LspClient, events: Events
+) -> None:
+    waiting = editor.begin("workspace/executeCommand", {"command": "test.wait"})
+    assert events.started.wait(10)
+    door.run(door.connections.stop())
+    error = failure(waiting.result)
+    assert (error.code, error.data["kind"]) == (FAILED, "shutting_down")
+    assert editor.ended.wait(10)
+    assert events.cancelled.wait(10)
