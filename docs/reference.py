@@ -125,7 +125,9 @@ def rpc_page() -> Page:
 
 
 def _fields(page: Page, struct: type[msgspec.Struct], shared: dict[str, type[msgspec.Struct]], what: str) -> None:
-    docs = attribute_docs(struct.__doc__ or "")
+    docs: dict[str, str] = {}
+    for base in reversed(struct.__mro__):  # a field that is inherited has its words there
+        docs |= attribute_docs(base.__doc__ or "")
     rows = []
     for info in msgspec.structs.fields(struct):
         name = info.encode_name

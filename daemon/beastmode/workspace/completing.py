@@ -13,6 +13,7 @@ STEP_CHARS = 1_000
 """A long prefix is cut in steps, so that it begins at the same place while a person types."""
 
 REPEATED_MIN_CHARS = 3
+LINE_MIN_CHARS = 6
 _TAGS = re.compile(r"</?(?:before|after)_the_gap>")
 _OPENERS = {")": "(", "]": "[", "}": "{"}
 
@@ -56,7 +57,7 @@ def fitting(text: str, prefix: str, suffix: str) -> str:
         suffix: What stands after it.
     """
     text = _bare(text)
-    text = text[_repeated(text, prefix) :]
+    text = _until_the_suffix(text[_repeated(text, prefix) :], suffix)
     return text[: len(text) - _overlap(text, suffix)]
 
 
@@ -87,6 +88,17 @@ def _repeated(text: str, prefix: str) -> int:
 
 def _says(text: str) -> bool:
     return len("".join(text.split())) >= REPEATED_MIN_CHARS
+
+
+def _until_the_suffix(text: str, suffix: str) -> str:
+    """An answer up to where it writes the first line below the gap again."""
+    below = suffix.split("\n")[1:]
+    first = next((row.rstrip() for row in below if row.strip()), "")
+    if len("".join(first.split())) < LINE_MIN_CHARS:
+        return text
+    rows = text.split("\n")
+    at = next((i for i, row in enumerate(rows) if i and row.rstrip() == first), len(rows))
+    return "\n".join(rows[:at]) + ("\n" if at < len(rows) else "")
 
 
 def _overlap(text: str, suffix: str) -> int:

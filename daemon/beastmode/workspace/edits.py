@@ -7,9 +7,18 @@ from typing import Literal
 import msgspec
 
 from beastmode.workspace.actions import TALKS, Task
-from beastmode.workspace.diffs import unified_diff
+from beastmode.workspace.additions import added, leading_imports, missing_imports, new_file, with_imports
+from beastmode.workspace.comments import commented
+from beastmode.workspace.diffs import lines_of, unified_diff
+from beastmode.workspace.docstrings import documented
+from beastmode.workspace.inserting import inserted
 from beastmode.workspace.positions import line_end
+from beastmode.workspace.prompting import with_lf
+from beastmode.workspace.python_code import parsed
+from beastmode.workspace.replacing import is_whole_file, replaced
 from beastmode.workspace.replies import code_in
+from beastmode.workspace.subject import digest
+from beastmode.workspace.testing import Home
 
 
 class Edit(msgspec.Struct, kw_only=True):
@@ -54,26 +63,55 @@ def outcome_of(task: Task, answer: str, finish_reason: str | None) -> Outcome:
         return Outcome(f"{'Explained' if task.kind == 'explain' else 'Answered about'} {task.subject.path}.")
     if finish_reason == "length":
         return Outcome("The answer was cut off before its end, so nothing is changed: allow it more tokens.")
-    code = code_in(answer)
+    selected = task.lines.text[task.selection.start : task.selection.end]
+    code = code_in(answer, selected, task.language.id)
+    if task.kind == "docstring":
+        return _documented(task, code or answer)
     if code is None:
         return Outcome("The answer holds no code, so nothing is changed.")
-    text, selection = task.subject.text, task.selection
-    new = code.rstrip("\n").replace("\n", line_end(text))
-    return modified(task, text[: selection.start] + new + text[selection.end :])
+    if task.home is not None:
+        return _tests(task, task.home, code)
+    return _modified(task.subject.path, task.subject.text, _with(task, code))
 
 
-def modified(task: Task, after: str) -> Outcome:
-    """The edit that makes a new text of the file.
+def _with(task: Task, code: str) -> str:
+    """The file with the code in the place of the selection, or at the cursor."""
+    lines, selection = task.lines, task.selection
+    if selection.empty:
+        return inserted(lines, selection, code)
+    whole = is_whole_file(lines, selection, with_lf(code).split("\n"))
+    python = task.language.id == "python" and parsed(lines.text) is not None
+    if python and task.kind in ("fix", "refactor") and selection.whole_lines and not whole:
+        imports, code = leading_imports(code, lines.text[selection.start : selection.end])
+        after = replaced(lines, selection, code, lambda text: parsed(text) is not None)
+        return with_imports(after, missing_imports(after, imports))
+    return replaced(lines, selection, code, lambda text: not python or parsed(text) is not None)
 
-    Args:
-        task: What was asked.
-        after: The new text.
-    """
-    subject = task.subject
-    diff = unified_diff(subject.text, after, subject.path)
+
+def _documented(task: Task, code: str) -> Outcome:
+    if task.language.id == "python":
+        after = documented(task.lines, task.selection, code)
+    else:
+        after = commented(task.lines, task.selection, code, task.language)
+    if after is None:
+        return Outcome("The answer holds no documentation that leaves the code as it is, so nothing is changed.")
+    return _modified(task.subject.path, task.subject.text, after)
+
+
+def _tests(task: Task, home: Home, code: str) -> Outcome:
+    if home.text is not None:
+        return _modified(home.path, home.text, added(home.text, code, task.language))
+    text = new_file(code, line_end(task.subject.text))
+    edit = Edit(path=home.path, before_sha256=None, diff=unified_diff(None, text, home.path), kind="create")
+    return Outcome(f"Creates {home.path} ({len(lines_of(text))} lines).", [edit])
+
+
+def _modified(path: str, before: str, after: str) -> Outcome:
+    """The edit that makes a new text of a file."""
+    diff = unified_diff(before, after, path)
     if not diff:
-        return Outcome(f"The answer changes nothing in {subject.path}.")
-    added = sum(line.startswith("+") for line in diff.split("\n")[2:])
-    removed = sum(line.startswith("-") for line in diff.split("\n")[2:])
-    edit = Edit(path=subject.path, before_sha256=subject.sha256, diff=diff)
-    return Outcome(f"Changes {subject.path}: +{added} -{removed} lines.", [edit])
+        return Outcome(f"The answer changes nothing in {path}.")
+    rows = diff.split("\n")[2:]
+    added_lines, removed = (sum(row.startswith(mark) for row in rows) for mark in "+-")
+    edit = Edit(path=path, before_sha256=digest(before), diff=diff)
+    return Outcome(f"Changes {path}: +{added_lines} -{removed} lines.", [edit])

@@ -63,14 +63,26 @@ def shown_file(path: str, lines: Lines, window: Window, selection: Selection, la
         selection: What is meant.
         language: What it is written in.
     """
+    kind = f" ({language.name})" if language.name else ""
+    return shown_part(f"The file `{path}`{kind}", lines, window, language, selection.start if selection.empty else None)
+
+
+def shown_part(what: str, lines: Lines, window: Window, language: Language, cursor: int | None = None) -> str:
+    """A part of a text under a line that says what it is.
+
+    Args:
+        what: What it is of.
+        lines: The text.
+        window: What is shown.
+        language: What it is written in.
+        cursor: The offset that is marked in it.
+    """
     start, end = lines.start_of(window.first), lines.end_of(window.last)
     text = lines.text[start:end]
-    if selection.empty:
-        at = selection.start - start
-        text = f"{text[:at]}{CURSOR}{text[at:]}"
-    kind = f" ({language.name})" if language.name else ""
+    if cursor is not None:
+        text = f"{text[: cursor - start]}{CURSOR}{text[cursor - start :]}"
     part = "" if window.whole else f", lines {window.first + 1} to {window.last + 1} of {len(lines)}"
-    return f"The file `{path}`{kind}{part}:\n\n{fenced(with_lf(text), language.id)}"
+    return f"{what}{part}:\n\n{fenced(with_lf(text), language.id)}"
 
 
 def shown_selection(lines: Lines, selection: Selection, language: Language) -> str:

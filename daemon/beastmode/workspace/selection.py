@@ -7,7 +7,10 @@ import msgspec
 from beastmode.core.errors import BadInputError
 from beastmode.workspace.blocks import block_at
 from beastmode.workspace.languages import Language
-from beastmode.workspace.positions import Lines, Position, Range
+from beastmode.workspace.positions import Lines, Range
+
+MENDED_MAX_LINES = 150
+NEAR_LINES = 15
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -86,12 +89,24 @@ def _in_lines(lines: Lines, start: int, end: int) -> Selection:
     return of_lines(lines, first, last)
 
 
-def named_lines(lines: Lines, first: int, last: int) -> Range:
-    """The range of whole lines.
+def select_problem(lines: Lines, range: Range | None, places: list[Range], language: Language) -> Selection:
+    """What is to be mended: the lines that were selected, else the block around the problem.
 
     Args:
         lines: The text.
-        first: From 0.
-        last: The last of them.
+        range: As the editor sends it; within one line it is no more than the place of a problem.
+        places: Where the problems are.
+        language: Tells blocks.
     """
-    return Range(Position(first, 0), lines.position(lines.end_of(last)))
+    found = select(lines, range, language) if range is not None or not places else None
+    if found is not None and (not places or found.last_line > found.first_line):
+        return of_lines(lines, found.first_line, found.last_line)
+    rows = [line for one in places for line in (one.start.line, one.end.line)]
+    if found is not None:
+        rows.append(found.first_line)
+    first, last = min(rows), min(max(rows), max(0, len(lines) - 1))
+    blocks = [block_at(lines, row, language) for row in (min(first, last), last)]
+    first, last = min(block[0] for block in blocks), max(block[1] for block in blocks)
+    if last - first >= MENDED_MAX_LINES:
+        return of_lines(lines, max(first, min(rows) - NEAR_LINES), min(last, max(rows) + NEAR_LINES))
+    return of_lines(lines, first, last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -45,8 +44,8 @@ def digest(text: str) -> str:
     return sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-async def find_subject(workspace: str | None, path: str, documents: list[Document]) -> Subject:
-    """Finds the text of a path; what the editor holds wins over the disk.
+def find_subject(workspace: str | None, path: str, documents: list[Document]) -> Subject:
+    """Finds the text of a path, on the disk where the editor does not hold it.
 
     Args:
         workspace: The workspace, an absolute path.
@@ -57,10 +56,6 @@ async def find_subject(workspace: str | None, path: str, documents: list[Documen
         BadInputError: The path leads out of the workspace, is no text, too large, or looks like a secret.
         NotFoundError: There is no such file.
     """
-    return await asyncio.to_thread(_find, workspace, path, documents)
-
-
-def _find(workspace: str | None, path: str, documents: list[Document]) -> Subject:
     if not path:
         raise BadInputError("`path` is empty.", tips=["name the file that is meant"])
     root, name = place(workspace, path)

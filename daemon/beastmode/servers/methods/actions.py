@@ -12,7 +12,7 @@ from beastmode.core.types import Answer, CacheMode, Message, Request
 from beastmode.servers.methods.answers import ClientName, ask
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
-from beastmode.workspace.actions import Kind, make_task
+from beastmode.workspace.actions import Kind, Task, make_task
 from beastmode.workspace.attachments import Document, refuse_secret
 from beastmode.workspace.completing import fitting, gap_of, hint
 from beastmode.workspace.edits import Edit, outcome_of
@@ -86,6 +86,18 @@ class Acted(Answer, kw_only=True):
     edits: list[Edit] = []
 
 
+def _task(params: ActionParams) -> Task:
+    """Reads the file and makes the prompt, off the event loop."""
+    return make_task(
+        params.kind,
+        find_subject(params.workspace, params.path, params.documents),
+        params.range,
+        language=params.language,
+        instruction=params.instruction,
+        diagnostics=params.diagnostics,
+    )
+
+
 class CompleteParams(Asking, kw_only=True):
     """What `complete` takes.
 
@@ -115,19 +127,11 @@ async def action(services: Services, caller: Caller, params: ActionParams) -> Ac
     The same action on the same text is the same request, whoever asks: the editor, its version of a document and
     streaming join no key. What is stored is the model's answer; the edits are made from it and the text each time.
     """
-    subject = await find_subject(params.workspace, params.path, params.documents)
-    task = make_task(
-        params.kind,
-        subject,
-        params.range,
-        language=params.language,
-        instruction=params.instruction,
-        diagnostics=params.diagnostics,
-    )
+    task = await asyncio.to_thread(_task, params)
     request = request_of(params, caller, Request(model="", messages=task.messages))
-    request.workspace, request.digests = subject.root, task.digests
+    request.workspace, request.digests = task.subject.root, task.digests
     answer = await answered(services, caller, request)
-    outcome = outcome_of(task, answer.text, answer.finish_reason)
+    outcome = await asyncio.to_thread(outcome_of, task, answer.text, answer.finish_reason)
     return Acted(**_fields(answer), summary=outcome.summary, edits=outcome.edits)
 
 
