@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -19,7 +18,6 @@ from beastmode_lsp.server import EditorServer
 log = logging.getLogger(__name__)
 
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
-TURN_S = 0.005
 FAREWELL_S = 1.0
 GOODBYE = "The daemon restarts or ends, and did not answer any more."
 
@@ -131,6 +129,8 @@ class Connection(asyncio.Protocol):
         self._frames.feed(data)
         if self._again is None:
             self._work()
+        else:
+            self._transport.pause_reading()  # there is enough to do
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The editor has gone: all its work ends."""
@@ -142,22 +142,23 @@ class Connection(asyncio.Protocol):
     # -- messages
 
     def _work(self) -> None:
-        """Takes messages for a few milliseconds; if there are more, the other editors have their turn first."""
+        """Takes one message; what it asks for begins before the next one is taken, and other editors have their turn.
+
+        A request is about the documents as they were told before it, even where a change follows at once.
+        """
         assert self._server is not None
         self._again = None
-        until_s = time.perf_counter() + TURN_S
         try:
-            while not self._closing and (body := self._frames.take()) is not None:
-                self._server.protocol.receive(body)
-                if time.perf_counter() > until_s:
-                    self._transport.pause_reading()
-                    self._again = self._loop.call_soon(self._work)
-                    return
+            body = self._frames.take()
+            if body is None:
+                self._transport.resume_reading()
+                return
+            self._server.protocol.receive(body)
         except BadFrameError as error:
             self._refuse(error.sentence)
             return
         if not self._closing:
-            self._transport.resume_reading()
+            self._again = self._loop.call_soon(self._work)
 
     def write(self, data: bytes) -> None:
         """Sends a message; an editor that reads nothing for long is cut off."""

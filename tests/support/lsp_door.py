@@ -27,6 +27,7 @@ class LspDoor:
         register: Gives each server its features.
         rpc: The daemon's socket.
         read_peer: Tells a peer's user id.
+        path: Its socket; by default a new one.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class LspDoor:
         register: Callable[[EditorServer], None] = lambda server: None,
         rpc: Path | str = "/nowhere",
         read_peer: PeerReader = peer_uid,
+        path: Path | None = None,
     ) -> None:
         self._register, self._rpc, self._read_peer = register, rpc, read_peer
         self._folder = tempfile.TemporaryDirectory(prefix="bl-")
-        self.path = Path(self._folder.name) / "lsp.sock"
+        self.path = path or Path(self._folder.name) / "lsp.sock"
         self.servers: list[EditorServer] = []
         self.faults: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
@@ -50,6 +52,7 @@ class LspDoor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.path.unlink()
         self.run(self.connections.stop())
         self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)

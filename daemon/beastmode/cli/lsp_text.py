@@ -45,7 +45,7 @@ def _index(line: str, character: int, encoding: str) -> int:
         return min(character, len(content))
     units = 0
     for index, sign in enumerate(content):
-        if units >= character:
-            return index
         units += len(sign.encode("utf-8", "surrogatepass")) if encoding == "utf-8" else 1 + (sign > "\uffff")
+        if units > character:
+            return index
     return len(content)
