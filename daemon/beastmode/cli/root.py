@@ -20,6 +20,8 @@ _COMMANDS = {
     "health": "health:health",
     "ask": "ask:ask",
     "chat": "chat:chat",
+    "action": "action:action",
+    "complete": "action:complete",
     "models": "models:models",
     "prices": "prices:prices",
     "dashboard": "dashboard:dashboard",
