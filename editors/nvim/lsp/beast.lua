@@ -24,10 +24,16 @@ return {
     ['beast/status'] = function(_, params)
       require('beast.status').on_status(params)
     end,
+    ['window/showMessage'] = function(_, params)
+      require('beast.notice').said(params)
+    end,
     ['window/showDocument'] = function(problem, params, context)
       return require('beast.show').on_show_document(problem, params, context)
     end,
   },
+  on_init = function(client)
+    require('beast.menu').widen(client)
+  end,
   on_attach = function(client, bufnr)
     require('beast.client').on_attach(client, bufnr)
     require('beast.inline').on_attach(client, bufnr)

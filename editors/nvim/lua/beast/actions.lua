@@ -134,9 +134,11 @@ end
 ---@param options beast.ActionOptions
 local function answer_in_words(kind, bufnr, given, options)
   local task, shown
-  shown = require('beast.show').open('BEAST ' .. kind, function()
-    client.stop(task)
-  end)
+  shown = require('beast.show').open('BEAST ' .. kind, {
+    on_stop = function()
+      client.stop(task)
+    end,
+  })
   task = client.command(kind, given, {
     bufnr = bufnr,
     on_delta = function(delta)

@@ -5,18 +5,17 @@ local notice = require('beast.notice')
 
 local M = {}
 
+--- Runs a command of which the server itself says what came of it.
 ---@param name string
 ---@param argument table
----@param tell fun(result: table): string?
-local function ask(name, argument, tell)
+---@param done? fun(result: table)
+local function ask(name, argument, done)
   client.command(name, argument, {
     on_done = function(problem, result)
       if problem then
         return not notice.cancelled(problem) and notice.fail(problem)
-      end
-      local words = tell(type(result) == 'table' and result or {})
-      if words then
-        notice.info(words)
+      elseif done then
+        done(result)
       end
     end,
   })
@@ -30,29 +29,29 @@ end
 
 --- What today and this month cost.
 function M.cost()
-  ask('cost', {}, function(result)
-    return result.line or vim.inspect(result)
-  end)
+  ask('cost', {})
 end
 
---- Why the last answer came from where it came: its route, and what the cache did. The server shows it.
+--- Why the last answer came from where it came: its route, and what the cache did.
 ---@param request_id? string
 function M.why(request_id)
-  ask('explainLast', of(request_id), function() end)
+  ask('explainLast', vim.tbl_extend('force', of(request_id), { show = false }), function(result)
+    require('beast.show').open('BEAST: why this answer'):set(result.markdown or '')
+  end)
 end
 
 --- Never serve that answer again.
 ---@param request_id? string nil: the last one.
 function M.reject(request_id)
-  ask('reject', of(request_id), function()
-    return 'rejected: that answer is not served again.'
-  end)
+  ask('reject', of(request_id))
 end
 
 --- Opens the dashboard in a browser.
 function M.dashboard()
   ask('dashboard', {}, function(result)
-    return result.url and 'dashboard: ' .. result.url
+    if not result.opened then
+      notice.info('no browser could be opened; the dashboard, once, is at ' .. result.url)
+    end
   end)
 end
 

@@ -61,7 +61,7 @@ local function clear_transcript()
   end
 end
 
---- Paths of files that a message names as @path and that are there.
+--- Files that a message names as @path and that are there.
 ---@param message string
 ---@return string[]
 local function files_in(message)
@@ -69,7 +69,7 @@ local function files_in(message)
   for path in message:gmatch('%f[%S]@(%S+)') do
     path = path:gsub('[,;:!?)]+$', '')
     if vim.fn.filereadable(path) == 1 then
-      found[#found + 1] = path
+      found[#found + 1] = vim.fs.normalize(vim.fn.fnamemodify(path, ':p'))
     end
   end
   return found

@@ -42,7 +42,8 @@ local function clear(given)
   require('beast.client').command('clear', id and { session_id = id } or {}, {
     quiet = true,
     on_done = function(problem)
-      if problem then
+      local unknown = problem and vim.tbl_get(problem, 'data', 'kind') == 'not_found' -- nothing was said in it yet
+      if problem and not unknown then
         return require('beast.notice').fail(problem)
       end
       if current and id == current.id then

@@ -163,8 +163,7 @@ function M.add(argument)
       if problem then
         return notice.fail(problem)
       end
-      known = {}
-      notice.info(('%s is registered; :Beast model %s chooses it.'):format(argument.id, argument.id))
+      known = {} -- that it is registered, the server says
     end,
   })
 end

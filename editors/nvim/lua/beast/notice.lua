@@ -15,6 +15,13 @@ function M.info(text)
   say(text, vim.log.levels.INFO)
 end
 
+--- `window/showMessage`: what the server says of itself.
+---@param params lsp.ShowMessageParams
+function M.said(params)
+  local levels = { vim.log.levels.ERROR, vim.log.levels.WARN, vim.log.levels.INFO }
+  say((params.message:gsub('^BEAST: ', '')), levels[params.type] or vim.log.levels.INFO)
+end
+
 ---@param text string
 function M.warn(text)
   say(text, vim.log.levels.WARN)

@@ -171,12 +171,13 @@ end
 --- Shows the edits that the last request left, or another one.
 ---@param request_id? string
 function M.show(request_id)
-  client.command('preview', request_id and { request_id = request_id } or {}, {
+  client.command('preview', { request_id = request_id, show = false }, {
     quiet = true,
-    on_done = function(problem)
+    on_done = function(problem, result)
       if problem then
-        notice.fail(problem)
+        return notice.fail(problem)
       end
+      require('beast.show').open('BEAST: edits', { filetype = 'diff' }):set(result.diff)
     end,
   })
 end

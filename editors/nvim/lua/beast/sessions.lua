@@ -7,7 +7,10 @@ local M = {}
 --- A name for a conversation that begins now.
 ---@return string
 function M.new_id()
-  return ('nvim-%s-%04x'):format(os.date('%Y%m%d-%H%M%S'), math.random(0, 0xffff))
+  local chance = vim.uv.random(3):gsub('.', function(byte)
+    return ('%02x'):format(byte:byte())
+  end)
+  return ('nvim-%s-%s'):format(os.date('%Y%m%d-%H%M%S'), chance)
 end
 
 --- Asks the daemon by the command line: sessions belong to no editor, so the server has no word for them.

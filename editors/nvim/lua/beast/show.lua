@@ -29,14 +29,17 @@ end
 
 --- Makes a buffer of markdown that holds no file.
 ---@param name? string
+---@param filetype? string Another one.
 ---@return integer
-function M.markdown_buffer(name)
+function M.markdown_buffer(name, filetype)
   local buffer = vim.api.nvim_create_buf(false, true)
   if name then
     pcall(vim.api.nvim_buf_set_name, buffer, name)
   end
-  vim.bo[buffer].filetype = 'markdown'
-  pcall(vim.treesitter.start, buffer, 'markdown')
+  vim.api.nvim_buf_call(buffer, function()
+    -- Neovim's own file for markdown fails where its parser is not installed.
+    vim.cmd('silent! setlocal filetype=' .. (filetype or 'markdown'))
+  end)
   return buffer
 end
 
@@ -79,11 +82,12 @@ end
 
 --- Opens a window for an answer.
 ---@param title string
----@param on_stop? fun() Called when the person stops what streams into it, or closes it before the end.
+---@param options? { on_stop?: fun(), filetype?: string } `on_stop`: the person stops what streams in, or closes it.
 ---@return beast.Float
-function M.open(title, on_stop)
-  local self = setmetatable({ on_stop = on_stop }, Float)
-  self.buffer = M.markdown_buffer()
+function M.open(title, options)
+  options = options or {}
+  local self = setmetatable({ on_stop = options.on_stop }, Float)
+  self.buffer = M.markdown_buffer(nil, options.filetype)
   vim.bo[self.buffer].bufhidden = 'wipe'
   vim.bo[self.buffer].modifiable = false
   local layout = vim.tbl_extend('force', place(), { title = (' %s '):format(title), title_pos = 'center' })
@@ -100,7 +104,7 @@ function M.open(title, on_stop)
       self:stop()
     end,
   }, self.buffer)
-  self:footer('q closes, Ctrl-C stops')
+  self:footer(options.on_stop and 'Ctrl-C stops · q closes' or 'q closes')
   return self
 end
 
@@ -159,7 +163,7 @@ end
 function M.on_show_document(problem, params, context)
   local path = not params.external and vim.startswith(params.uri, 'file:') and vim.uri_to_fname(params.uri)
   local name = path and vim.fs.basename(path) or ''
-  if not (path and params.selection == nil and vim.startswith(name, 'beast-')) then
+  if not path or vim.fs.basename(vim.fs.dirname(path)) ~= 'shown' then -- the server's folder for what it shows
     return vim.lsp.handlers['window/showDocument'](problem, params, context)
   end
   local file = io.open(path, 'rb')
@@ -168,10 +172,8 @@ function M.on_show_document(problem, params, context)
   end
   local text = file:read('*a')
   file:close()
-  local shown = M.open(name:match('%.diff$') and 'BEAST: edits' or 'BEAST')
-  if name:match('%.diff$') then
-    vim.bo[shown.buffer].filetype = 'diff'
-  end
+  local is_diff = name:match('%.diff$') ~= nil
+  local shown = M.open(is_diff and 'BEAST: edits' or 'BEAST', { filetype = is_diff and 'diff' or nil })
   shown:set((text:gsub('\r\n', '\n'):gsub('\n$', '')))
   return { success = true }
 end
