@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -148,7 +146,6 @@ class House:
         self.leave()
         self.daemon.call("cache.clear")
         self.coder.calls.clear()
-        self.coder.__class__ = Coder
         self.coder.say = lambda asked: Say("It adds two numbers.")
         self.coder.gap, self.coder.gap_pause_s = "a + b", 0.0
 
@@ -220,20 +217,16 @@ class Editor:
             return {"applied": True}
 
     def _change(self, uri: str, edits: list[dict[str, Any]]) -> None:
-        before = self.texts.get(uri, "")
-        places = [
-            (*(offset_of(before, one["range"][end]) for end in ("start", "end")), one["newText"]) for one in edits
-        ]
-        after = before
-        for start, end, text in sorted(places, reverse=True):
-            after = after[:start] + text + after[end:]
-        self.texts[uri] = after
+        text = self.texts.get(uri, "")
+        last_first = sorted(edits, key=lambda one: tuple(one["range"]["start"].values()), reverse=True)
+        for one in last_first:
+            start, end = (offset_of(text, one["range"][side]) for side in ("start", "end"))
+            text = text[:start] + one["newText"] + text[end:]
+        self.texts[uri] = text
         if uri in self.versions:
             self.versions[uri] += 1
-            self.client.change(uri, self.versions[uri], *reversed([
-                {"range": one["range"], "text": one["newText"]}
-                for one in sorted(edits, key=lambda one: (one["range"]["start"]["line"], one["range"]["start"]["character"]))
-            ]))  # fmt: skip
+            changes = [{"range": one["range"], "text": one["newText"]} for one in last_first]
+            self.client.change(uri, self.versions[uri], *changes)
 
     def range(self, uri: str, start: int, end: int) -> dict[str, Any]:
         """A range by offsets."""
@@ -288,11 +281,3 @@ def eventually(look: Callable[[], Any], limit_s: float = 10.0) -> Any:
         assert time.monotonic() < until_s, "it did not come to pass"
         time.sleep(0.01)
     return found
-
-
-@contextlib.contextmanager
-def a_folder(root: Path, **files: str) -> Iterator[Path]:
-    """A folder with files in it."""
-    for name, text in files.items():
-        (root / name.replace("__", ".")).write_text(text)
-    yield root
