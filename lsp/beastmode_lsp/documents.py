@@ -164,7 +164,7 @@ class Document:
             return None
         start, end = span
         for change in [one for one in self._changes if one.version > version]:
-            start, end = _followed(start, change, False), _followed(end, change, True)
+            start, end = _followed(start, change), _followed(end, change)
         return Span(clamp(self.lines, start), clamp(self.lines, max(start, end)))
 
     def change(self, event: types.TextDocumentContentChangeEvent, version: int) -> None:
@@ -199,10 +199,10 @@ def _difference(before: list[str], after: list[str]) -> tuple[Span, str]:
     return Span(Point(head, 0), last), "".join(after[head : len(after) - tail])
 
 
-def _followed(point: Point, change: Change, ends: bool) -> Point:
-    """Where a place is after a change; one within what was replaced is at the end of the new text."""
+def _followed(point: Point, change: Change) -> Point:
+    """Where a place is after a change; one within what was replaced, or typed at, is behind the new text."""
     start, end = change.span
-    if point < start or (point == start and not (ends and start == end)):
+    if point < start or (point == start and start != end):
         return point
     after = moved_by(start, change.text)
     if point <= end:
