@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -12,7 +13,7 @@ from yarl import URL
 from beastmode.core.addresses import make_http_session
 from beastmode.core.errors import RefusedEndpointError
 from beastmode.wire.client import Client
-from beastmode.wire.client_connection import AT_ONCE_BYTES
+from beastmode.wire.client_connection import AT_ONCE_BYTES, Connection
 from beastmode.wire.client_reply import WAITING_MAX_BYTES
 from support.raw_upstream import PATIENCE_S, ask, calling, chunked, plain, serving, whole
 from support.waiting import until_async
@@ -39,6 +40,18 @@ async def test_a_reply_is_still_read_while_its_connection_serves_the_next(client
         first = await ask(client, server.url)
         second = await ask(client, server.url)
         assert (await whole(first), await whole(second)) == (b"one", b"two")
+
+
+async def test_a_closed_connection_leaves_nothing_for_the_garbage_collector(client: Client) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(plain(b"yes", b"Connection: close\r\n"), keep=True) as server:
+            assert await whole(await ask(client, server.url)) == b"yes"
+        await asyncio.sleep(0.05)
+        assert not [one for one in gc.get_objects() if type(one) is Connection]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("head", [b"Connection: close\r\n", b"Connection: Keep-Alive, Close\r\n"])

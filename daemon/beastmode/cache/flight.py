@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from traceback import clear_frames
 from typing import Any, Generic, TypeVar
 
 from beastmode.core.deltas import Begun, Delta, OnDelta, Relayed, Thought
@@ -100,11 +101,13 @@ class Flight(Generic[T]):
             raise
         finally:
             del self._followers[me]
+            del me  # an error in it would hold this frame, which holds it
             if not self._followers:
                 self._end()
 
     def _landed(self, task: asyncio.Task[T]) -> None:
         """Tells everyone who waits how the call ended."""
+        self._task = None  # an error in it would hold frames that hold this flight
         error = None if task.cancelled() else task.exception()
         for waiter in self._followers:
             if waiter.done():
@@ -124,7 +127,8 @@ class Flight(Generic[T]):
     def _end(self) -> None:
         # One turn of the loop later: a task that is cancelled before its first step would never run its `finally`.
         self._ending = True
-        self.task.get_loop().call_soon(self.task.cancel)
+        if self._task is not None:
+            self._task.get_loop().call_soon(self._task.cancel)
 
 
 class Flights(Generic[T]):
@@ -158,6 +162,9 @@ class Flights(Generic[T]):
         async def guarded() -> T:
             try:
                 return await work(flight)
+            except BaseException as error:
+                _empty_frames(error)
+                raise
             finally:
                 self._all.discard(flight)
                 if key is not None and self._shared.get(key) is flight:
@@ -175,6 +182,22 @@ class Flights(Generic[T]):
         """Ends every call, for a shutdown."""
         for flight in list(self._all):
             flight.stop(reason)
+
+
+def _empty_frames(error: BaseException) -> None:
+    """Empties the frames that an error came through, and those of what caused it.
+
+    They hold the request, the flight and at last the error itself: all that would wait for the garbage collector, and a
+    breaker that remembers the error would keep the request.
+    """
+    seen: set[int] = set()
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            clear_frames(one.__traceback__)
+            found += (one.__cause__, one.__context__)
 
 
 def _size_bytes(delta: Delta) -> int:

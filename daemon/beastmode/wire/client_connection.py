@@ -215,6 +215,7 @@ class Connection(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(None)
         self._lost(self)
+        del self._parser, self._silence  # they hold what holds them
 
     def _broken(self, error: Exception | None) -> BaseException:
         if isinstance(error, ssl.SSLError):
