@@ -170,6 +170,7 @@ async def _resolved(session: Session, action: types.CodeAction, wish: Wish) -> t
     proposal = outcome.proposal
     if not proposal.files:
         session.say(f"BEAST: {outcome.answer.get('summary') or 'There is nothing to change.'}")
+        action.data = None  # eglot asks again, and for ever, for an action that has data and neither edit nor command
         return action
     if session.settings.edits.preview:
         argument = {"request_id": proposal.request_id}

@@ -11,6 +11,7 @@ from beastmode_lsp.asking import ask, refuse_large
 from beastmode_lsp.commands import span_of
 from beastmode_lsp.costs import cost_line
 from beastmode_lsp.positions import text_in
+from beastmode_lsp.showing import show_text
 
 if TYPE_CHECKING:
     from beastmode_lsp.positions import Span
@@ -25,11 +26,14 @@ _FIELDS: Kinds = {
     "files": list,
     "id": (str, int),
     "cache": str,
+    "show": bool,
 }
 
 
 async def chat(session: Session, given: Any) -> dict[str, Any]:
     """`beast.chat`: asks a model; what is selected, and the files that are named, go along.
+
+    `show` opens the answer as Markdown, for editors that do nothing with the result of a command.
 
     Args:
         session: Of the editor.
@@ -53,7 +57,11 @@ async def chat(session: Session, given: Any) -> dict[str, Any]:
     params |= {name: value for name, value in (("documents", documents), ("files", files)) if value}
     stream_id = str(fields["id"]) if "id" in fields else None
     answer: dict[str, Any] = await ask(session, "chat", params, "BEAST: Chat", stream_id)
-    return {**answer, "costLine": cost_line(answer)}
+    line = cost_line(answer)
+    if fields.get("show", False):
+        page = f"> {fields['message']}\n\n{answer['text'].rstrip()}\n\n---\n*{line}*\n"
+        await show_text(session, f"BEAST: Chat-{answer['request_id'][-8:]}", page)
+    return {**answer, "costLine": line}
 
 
 def _selected(session: Session, uri: str, span: Span | None) -> list[dict[str, Any]]:

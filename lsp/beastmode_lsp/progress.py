@@ -66,6 +66,7 @@ class Progress:
         self._words = 0
         self._asked: str | None = None
         self._creating: asyncio.Task[None] | None = None
+        self._ended: str | None = None
 
     async def __aenter__(self) -> Self:
         if self._token is None and self._shows:
@@ -80,12 +81,13 @@ class Progress:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if self._creating is not None:
-            self._creating.cancel()
         for token in (self._asked, self._token):
             if token is not None:
                 self._cancellers.drop(token)
         ended = "done" if kind is None else "stopped" if issubclass(kind, asyncio.CancelledError) else "failed"
+        if self._creating is not None and not self._creating.done():
+            self._ended = ended  # what the editor was asked for is ended once it is there: Helix would turn for ever
+            return
         self._tell(types.WorkDoneProgressEnd(message=ended))
         self._token = None
 
@@ -110,6 +112,8 @@ class Progress:
             return  # it is not shown, and goes on
         self._token = token
         self._begin(token)
+        if self._ended is not None:
+            self._tell(types.WorkDoneProgressEnd(message=self._ended))
 
     def _begin(self, token: types.ProgressToken) -> None:
         self._reported_s = time.monotonic()
