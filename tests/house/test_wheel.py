@@ -10,7 +10,7 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -18,17 +18,20 @@ import pytest
 from packaging.requirements import Requirement
 
 import beastmode
+from support.lsp_client import LspClient
 from support.tracked import ROOT, project_files
+
+PACKAGES = {"beastmode", "beastmode_lsp", "beastmode_plugins"}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    clean = tmp_path_factory.mktemp("clean")
+    sources = tmp_path_factory.mktemp("clean")
     for file in project_files():
-        (clean / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / file, clean / file)
-    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "made"], cwd=clean)
-    (made,) = (clean / "made").glob("*.whl")
+        (sources / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, sources / file)
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "made"], cwd=sources)
+    (made,) = (sources / "made").glob("*.whl")
     return made
 
 
@@ -76,12 +79,16 @@ def places(name: str) -> Iterator[Path]:
         yield Path(str(distribution(name).locate_file(top)))
 
 
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what the tests' own Python and daemons are told."""
+    return {name: value for name, value in environ.items() if not name.startswith(("PYTHON", "BEAST_", "COV"))}
+
+
 def run(command: list[str], cwd: Path, environ: dict[str, str] | None = None, given: str | None = None) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "BEAST_", "COV"))}
     done = subprocess.run(
         command,
         cwd=cwd,
-        env=clean | (environ or {}),
+        env=clean(os.environ) | (environ or {}),
         input=given,
         stdin=None if given is not None else subprocess.DEVNULL,
         capture_output=True,
@@ -93,22 +100,21 @@ def run(command: list[str], cwd: Path, environ: dict[str, str] | None = None, gi
     return done.stdout
 
 
-def test_the_wheel_holds_both_packages_their_types_and_the_licence(wheel: Path) -> None:
+def test_the_wheel_holds_its_packages_their_types_and_the_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert "beastmode/py.typed" in names
-    assert "beastmode_plugins/py.typed" in names
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert any(re.fullmatch(r"beastmode-[^/]+\.dist-info/licenses/LICENSE", name) for name in names)
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"beastmode", "beastmode_lsp", "beastmode_plugins"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == PACKAGES
 
 
 def test_every_source_file_is_in_the_wheel(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for file in project_files():
-        if file.parts[0] in ("daemon", "plugins"):
+        if file.parts[0] in ("daemon", "lsp", "plugins"):
             assert "/".join(file.parts[1:]) in names
 
 
@@ -129,8 +135,12 @@ def test_installed_elsewhere_it_starts_answers_from_a_model_and_from_the_cache_a
         beast("rpc", "models.add", '{"id": "echo:echo"}')
         answers = [json.loads(beast("ask", "-m", "echo:echo", "--json", "say this again")) for _ in range(2)]
         rows = json.loads(beast("requests", "--json"))["requests"]
+        editor = LspClient.run([str(installed / "beast"), "lsp"], clean(os.environ) | home)
+        with editor:
+            server = editor.initialize()["serverInfo"]["name"]
     finally:
         beast("stop")
     assert [answer["text"] for answer in answers] == ["say this again"] * 2
     assert [answer["cache"]["result"] for answer in answers] == ["miss", "hit_exact"]
     assert [row["outcome"] for row in rows] == ["success", "success"]
+    assert server == "beast"
