@@ -326,6 +326,21 @@ class Semantic:
     async def _refresh(self) -> None:
         self._unready = await self._run(self.embedder.ready)
 
+    async def embed(self, text: str) -> Embedding | str:
+        """Embeds one text for whoever asks; behind whatever waits for the thread already.
+
+        Args:
+            text: Any text.
+
+        Returns:
+            What the embedder makes of it, or why it can not: it is not ready, or the text is too long.
+        """
+        why_not = await self._run(self.embedder.ready)
+        if why_not is not None:
+            return why_not
+        made = await self._run(lambda: self.embedder.embed(text)) if too_long(text) is None else None
+        return f"it has over {self.embedder.max_pieces} word pieces" if made is None else made
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     async def _run(self, work: Callable[[], T]) -> T:

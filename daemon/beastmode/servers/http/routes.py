@@ -18,6 +18,7 @@ from beastmode.servers.dashboard import Dashboard
 from beastmode.servers.http import bodies
 from beastmode.servers.http.answering import Answering
 from beastmode.servers.http.counting import Counting
+from beastmode.servers.http.embeddings import Embeddings
 from beastmode.servers.http.exchange import Exchange, Handler
 from beastmode.servers.http.gate import DASHBOARD
 from beastmode.servers.http.listing import PREFIX, Listing
@@ -109,6 +110,8 @@ class Router:
     def _make_routes(self, pings: Pings) -> list[Route]:
         answering, listing = Answering(self._services, pings), Listing(self._services)
         original = Original(self._services)
+        vectors = OpenAIEmbeddings()
+        embeddings = Embeddings(self._services, vectors, answering.handler(vectors))
         return [
             Route("POST", "/v1/chat/completions", answering.handler(self._chat), "OpenAI's chat.", bodies.Chat),
             Route(
@@ -118,7 +121,7 @@ class Router:
                 "Continues a text, or fills the gap before `suffix`.",
                 bodies.Completion,
             ),
-            Route("POST", "/v1/embeddings", answering.handler(OpenAIEmbeddings()), "Vectors.", bodies.Embedding),
+            Route("POST", "/v1/embeddings", embeddings, "Vectors.", bodies.Embedding),
             Route(
                 "POST", "/v1/responses", answering.handler(OpenAIResponses()), "OpenAI's responses.", bodies.Responses
             ),
