@@ -83,12 +83,16 @@ local function conclude(problem, result, streamed)
     return
   end
   chat.task = nil
+  if result and not streamed then
+    write(result.text)
+  end
+  show.trim(chat.transcript)
   if notice.cancelled(problem) then
     write('\n\n*stopped*\n\n')
   elseif problem then
     write(('\n\n> **It failed.** %s\n\n'):format((notice.words(problem):gsub('\n', '\n> '))))
   elseif result then
-    write((streamed and '' or result.text) .. ('\n\n*%s*\n\n'):format(result.costLine or ''))
+    write(('\n\n*%s*\n\n'):format(result.costLine or ''))
   end
   draw_prompt()
 end

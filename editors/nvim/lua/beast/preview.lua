@@ -42,7 +42,7 @@ local function scratch(name, lines, filetype)
   vim.bo[buffer].bufhidden = 'wipe'
   vim.bo[buffer].filetype = filetype
   vim.bo[buffer].modifiable = false
-  vim.b[buffer].beast_preview = name
+  pcall(vim.api.nvim_buf_set_name, buffer, 'beast://' .. name)
   return buffer
 end
 
@@ -132,18 +132,19 @@ function M.draw()
   vim.cmd.only({ mods = { silent = true } })
   local left = vim.api.nvim_get_current_win()
   if not new then -- the text has changed since: what was proposed can still be read
-    vim.api.nvim_win_set_buf(left, scratch('diff', vim.split(edit.diff, '\n', { plain = true }), 'diff'))
+    vim.api.nvim_win_set_buf(left, scratch('diff/' .. path, vim.split(edit.diff, '\n', { plain = true }), 'diff'))
     map(vim.api.nvim_win_get_buf(left))
     return head(left, ('%s%s %s  %s'):format(preview.title, count, path, keys))
   end
   local filetype = vim.filetype.match({ filename = vim.uri_to_fname(edit.uri), contents = new }) or ''
-  vim.api.nvim_win_set_buf(left, scratch('before', old, filetype))
-  local right = vim.api.nvim_open_win(scratch('after', new, filetype), true, { split = 'right', win = left })
+  vim.api.nvim_win_set_buf(left, scratch('before/' .. path, old, filetype))
+  local right = vim.api.nvim_open_win(scratch('after/' .. path, new, filetype), true, { split = 'right', win = left })
   for window, text in pairs({ [left] = ('%s%s %s'):format(preview.title, count, path), [right] = keys }) do
     map(vim.api.nvim_win_get_buf(window))
     head(window, text)
     vim.api.nvim_win_call(window, vim.cmd.diffthis)
   end
+  vim.cmd('silent! normal! gg]c') -- to the first change
 end
 
 --- Opens a preview.

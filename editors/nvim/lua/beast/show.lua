@@ -46,7 +46,8 @@ end
 --- Makes a window read well: lines wrap at words, and marks of markdown are hidden.
 ---@param window integer
 function M.reading(window)
-  for name, value in pairs({ wrap = true, linebreak = true, conceallevel = 2, spell = false, number = false }) do
+  local options = { wrap = true, linebreak = true, conceallevel = 2, spell = false, number = false, statuscolumn = ' ' }
+  for name, value in pairs(options) do
     vim.api.nvim_set_option_value(name, value, { win = window, scope = 'local' })
   end
 end
@@ -70,6 +71,22 @@ function M.append(buffer, text, follow)
   for _, window in ipairs(following) do
     vim.api.nvim_win_set_cursor(window, { vim.api.nvim_buf_line_count(buffer), 0 })
   end
+end
+
+--- Takes blank lines from the end of a buffer.
+---@param buffer integer
+function M.trim(buffer)
+  if not vim.api.nvim_buf_is_valid(buffer) then
+    return
+  end
+  local last = vim.api.nvim_buf_line_count(buffer)
+  local kept = last
+  while kept > 1 and vim.api.nvim_buf_get_lines(buffer, kept - 1, kept, false)[1]:match('^%s*$') do
+    kept = kept - 1
+  end
+  vim.bo[buffer].modifiable = true
+  vim.api.nvim_buf_set_lines(buffer, kept, last, false, {})
+  vim.bo[buffer].modifiable = false
 end
 
 ---@param keys table<string, fun()>
