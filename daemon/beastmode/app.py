@@ -316,7 +316,7 @@ class House:
         parts = BoardParts(self._services, lambda: files.build)
         live = Live(
             clock=self.clock,
-            revision=lambda: self.gateway.recorded,
+            revision=lambda: self.ledger.revision,
             spent_s=lambda: self.ledger.read_cpu_s,
             epoch=lambda: access.epoch,
             parts_of=parts.of,

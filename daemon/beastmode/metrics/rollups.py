@@ -9,13 +9,13 @@ clock that jumps can make roll-ups and rows disagree.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 import msgspec
 
 from beastmode.metrics import spreads
-from beastmode.metrics.kinds import COARSE, COARSE_SHORT, FACETS, join_kinds
+from beastmode.metrics.kinds import COARSE, COARSE_SHORT, FACETS, SLICED, join_kinds
 from beastmode.metrics.older import make_older
 from beastmode.metrics.schema import SUM_COLUMNS
 from beastmode.metrics.spans import DAY_S, FOREVER_S, LEVELS_S, MINUTE_S, US, Level, floor
@@ -115,9 +115,8 @@ _CLOSE = f"""
     SELECT :level, start / :level * :level AS bucket, kind, {SUMS}
     FROM {{table}} WHERE level = :finer AND start >= :from AND start < :before GROUP BY 2, 3"""
 
-_DIMS = msgspec.json.encode([*FACETS, *COARSE]).decode()
 _EVER_DIMS = msgspec.json.encode([0, *FACETS, *COARSE]).decode()
-_SHORT_DIMS = msgspec.json.encode(COARSE_SHORT).decode()
+_MANY = f"SELECT 1 FROM request LIMIT 1 OFFSET {CHUNK}"
 _FORGET_FACETS = "DELETE FROM facet WHERE dim IN (SELECT value FROM json_each(?)) AND level = ? AND start < ?"
 
 
@@ -129,6 +128,7 @@ class State(msgspec.Struct, frozen=True):
         pruned_us: Rows before this time may have been deleted; what they added up to stays.
         levels: From the shortest to the longest; empty before the first step.
         missing: Dimensions of which an older file has not all facets and histograms yet.
+        unbegun: Those of which nothing at all is made yet, and the length of the roll-ups.
         late: Changes when a closed roll-up does.
         newest_us: Time of the newest row; None: there is none.
     """
@@ -137,6 +137,7 @@ class State(msgspec.Struct, frozen=True):
     pruned_us: int
     levels: list[Level]
     missing: frozenset[int] = frozenset()
+    unbegun: frozenset[tuple[int, int]] = frozenset()
     late: int = 0
     newest_us: int | None = None
 
@@ -151,11 +152,19 @@ def state_of(connection: sqlite3.Connection) -> State:
         SELECT json_array(watermark, pruned_us, (
             SELECT json_group_array(json_array(level, since, until)) FROM (
                 SELECT * FROM rolled_level ORDER BY level)), (
-            SELECT json_group_array(dim) FROM (SELECT DISTINCT dim FROM facet_todo)), late,
+            SELECT json_group_array(json_array(dim, level, done)) FROM facet_todo), late,
             (SELECT max(at_us) FROM request))
         FROM rolled"""
     watermark, pruned_us, levels, todo, late, newest_us = msgspec.json.decode(connection.execute(query).fetchone()[0])
-    return State(watermark, pruned_us, [Level(*level) for level in levels], frozenset(todo), late, newest_us)
+    return State(
+        watermark,
+        pruned_us,
+        [Level(*level) for level in levels],
+        frozenset(dim for dim, _, _ in todo),
+        frozenset((dim, level) for dim, level, done in todo if not done),
+        late,
+        newest_us,
+    )
 
 
 def roll(connection: sqlite3.Connection, now_s: float) -> bool:
@@ -184,12 +193,15 @@ def roll(connection: sqlite3.Connection, now_s: float) -> bool:
 
 def _step(connection: sqlite3.Connection, now_s: int) -> bool:
     state = state_of(connection)
-    levels = state.levels or _first_levels(connection, now_s)
+    if not state.levels:
+        _first_levels(connection, now_s)
+        state = state_of(connection)
     if not join_kinds(connection):
         return True
+    levels = state.levels
     upto = _upto(connection, state.watermark)
     if upto is not None:
-        _take(connection, levels, state.watermark, upto)
+        _take(connection, state, upto)
         return True
     _close(connection, levels, now_s)
     return bool(state.missing) and make_older(connection, MAKE_FACETS)
@@ -201,14 +213,21 @@ def _upto(connection: sqlite3.Connection, watermark: int) -> int | None:
     return found
 
 
-def _first_levels(connection: sqlite3.Connection, now_s: int) -> list[Level]:
-    """Begins with every level closed, so that the rows of an older ledger go to each of them at once."""
+def _first_levels(connection: sqlite3.Connection, now_s: int) -> None:
+    """Begins with every level closed, so that the rows of an older ledger go to each of them at once.
+
+    Facets of very many rows are made of roll-ups, when there are these: that costs a fraction.
+    """
     levels = []
     for size_s, longer_s in [*pairwise(LEVELS_S), (DAY_S, DAY_S)]:
         until = floor(now_s - GRACE_S, size_s) if size_s > MINUTE_S else FOREVER_S
         levels.append(Level(size_s, max(0, floor(now_s - KEPT_S.get(size_s, now_s), longer_s)), until))
     _keep(connection, levels)
-    return levels
+    if connection.execute(_MANY).fetchone():
+        todo = [(dim, level.seconds) for level in levels[1:] for dim in msgspec.json.decode(_dims(level))]
+        todo += [(dim, level.seconds) for level in levels for dim in SLICED]
+        rows = ",".join(f"({dim},{level},0)" for dim, level in todo)
+        connection.execute(f"INSERT INTO facet_todo (dim, level, done) VALUES {rows}")
 
 
 def _keep(connection: sqlite3.Connection, levels: list[Level]) -> None:
@@ -216,23 +235,25 @@ def _keep(connection: sqlite3.Connection, levels: list[Level]) -> None:
     connection.execute(f"INSERT OR REPLACE INTO rolled_level (level, since, until) VALUES {rows}")
 
 
-def _take(connection: sqlite3.Connection, levels: list[Level], after: int, upto: int) -> None:
+def _take(connection: sqlite3.Connection, state: State, upto: int) -> None:
     """Adds rows to the minutes, and late ones to every level that is closed."""
-    rows = {"after": after, "upto": upto}
+    rows, levels = {"after": state.watermark, "upto": upto}, state.levels
     for level in levels:
         for table, kind in TABLES.items():
             values = {**rows, "level": level.seconds, "since": level.since, "until": level.until}
             connection.execute(_COUNT.format(table=table, kind=kind), values)
         if level.seconds > MINUTE_S:
-            connection.execute(_COUNT_FACETS, {**values, "dims": _dims(level)})
+            connection.execute(_COUNT_FACETS, {**values, "dims": _dims(level, state.unbegun)})
     connection.execute(_COUNT_SESSIONS, rows)
     connection.execute(_NOTE_BASELINES, rows)
-    spreads.take(connection, levels, rows)
+    begun = any((dim, level.seconds) not in state.unbegun for dim in SLICED for level in levels)
+    spreads.take(connection, levels, rows, slices_only=not begun)
     connection.execute(_MOVE, {**rows, "closed_us": levels[1].until * US})
 
 
-def _dims(level: Level) -> str:
-    return _DIMS if level.seconds >= FACET_LEVEL_S else _SHORT_DIMS
+def _dims(level: Level, but: Collection[tuple[int, int]] = ()) -> str:
+    known = (*FACETS, *COARSE) if level.seconds >= FACET_LEVEL_S else COARSE_SHORT
+    return msgspec.json.encode([dim for dim in known if (dim, level.seconds) not in but]).decode()
 
 
 def _close(connection: sqlite3.Connection, levels: list[Level], now_s: int) -> None:

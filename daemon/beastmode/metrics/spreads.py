@@ -41,7 +41,8 @@ _SLICED = ", ".join(map(str, SLICED))
 _VALUES = f"""
     SELECT '[' || coalesce(group_concat(one), '') || ']' FROM (
         SELECT '[' || (r.at_us / (:unit * {US}) * :unit) || ',[' || k.slice || ',' || (
-                SELECT group_concat(made) FROM facet_kind WHERE kind = k.slice AND dim IN ({_SLICED})) || '],'
+                SELECT coalesce(group_concat(made), 'null') FROM facet_kind
+                WHERE kind = k.slice AND dim IN ({_SLICED}) AND NOT :slices_only) || '],'
             || iif(k.origin = 'person', 'true', 'false') || ',[' || {ROW_TEXTS} || ']]' AS one
         FROM request r CROSS JOIN kind k ON k.id = r.kind
         WHERE r.id > :after AND r.id <= :upto AND k.outcome = 'success'
@@ -82,26 +83,30 @@ _APPEND = f"""
 _FORGET = f"DELETE FROM histogram WHERE level = ? AND kind IN {_KINDS} AND start < ?"
 
 _decode_values = msgspec.json.Decoder(
-    list[tuple[int, list[int], bool, list[int], list[int], list[int], list[int]]]
+    list[tuple[int, list[int | None], bool, list[int], list[int], list[int], list[int]]]
 ).decode
 _decode_bins = msgspec.json.Decoder(list[tuple[int, int, int, list[int], list[int], list[int], list[int]]]).decode
 _Touched = dict[_Key, tuple[Bins, Bins, Bins, Bins]]
 
 
-def take(connection: sqlite3.Connection, levels: list[Level], rows: dict[str, int]) -> None:
+def take(
+    connection: sqlite3.Connection, levels: list[Level], rows: dict[str, int], *, slices_only: bool = False
+) -> None:
     """Adds how long the successes among some rows took.
 
     Args:
         connection: In a transaction.
         levels: How far those are.
         rows: `after` and `upto`, their ids.
+        slices_only: Those of made kinds come later, from these.
     """
     query = "SELECT coalesce(max(at_us), 0) FROM request WHERE id > :after AND id <= :upto"
     newest_us: int = connection.execute(query, rows).fetchone()[0]
     unit = next(level.seconds for level in levels if newest_us >= level.since * US)
     touched: _Touched = {}
-    found = connection.execute(_VALUES, {**rows, "unit": unit}).fetchone()[0]
-    for start, kinds, person, *values in _decode_values(found):
+    found = connection.execute(_VALUES, {**rows, "unit": unit, "slices_only": slices_only}).fetchone()[0]
+    for start, those, person, *values in _decode_values(found):
+        kinds = [kind for kind in those if kind is not None]
         fresh = _histograms()
         for bins, some in zip(fresh, values, strict=True):
             histogram.add(bins, some)

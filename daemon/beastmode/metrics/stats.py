@@ -31,9 +31,11 @@ class Stats:
     Args:
         ledger: Where the rows are.
         clock: Time; windows count by the wall clock.
+        newest: Wait for all that was recorded, as `Ledger.read` says.
     """
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, *, newest: bool = True) -> None:
+        self._newest = newest
         self._ledger = ledger
         self._clock = clock
 
@@ -86,7 +88,7 @@ class Stats:
         Returns:
             `{complete, done}`: whether all of it is, and the share that is. Figures are right meanwhile, and slower.
         """
-        return await self._ledger.read(older.progress)
+        return await self._ledger.read(older.progress, newest=False)
 
     async def breakdown(
         self,
@@ -146,7 +148,7 @@ class Stats:
         return {"from": rfc3339(from_us / 1e6), "to": rfc3339(before_us / 1e6), **await self._read(count)}
 
     async def _read(self, count: Callable[[sqlite3.Connection, State], T]) -> T:
-        return await self._ledger.read(lambda connection: count(connection, state_of(connection)))
+        return await self._ledger.read(lambda connection: count(connection, state_of(connection)), newest=self._newest)
 
 
 def _length_s(window: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from beastmode.metrics.figures import By
 from beastmode.metrics.queries import grouped_errors
-from beastmode.metrics.stats import WINDOWS_S
+from beastmode.metrics.stats import WINDOWS_S, Stats
 from beastmode.servers.live import Part
 from beastmode.servers.methods.models import models_list
 from beastmode.servers.methods.stored import cache_stats
@@ -44,6 +44,7 @@ class BoardParts:
 
     def __init__(self, services: Services, build: Callable[[], str]) -> None:
         self._services = services
+        self._stats = Stats(services.ledger, services.clock, newest=False)
         self._build = build
         self._caller = Caller(f"uid:{os.getuid()}", client="dashboard")
         self._started_at_s = services.clock.wall_s()
@@ -52,9 +53,9 @@ class BoardParts:
         """What is the same in every view."""
         return [
             Part("daemon", self._daemon, (0.0, 0.25), always=True),
-            Part("health", self._health, (1.0, 10.0), always=True),
+            Part("health", self._health, (1.0, 10.0), share=0.003, always=True),
             Part("models", self._models, (1.0, 10.0), always=True),
-            Part("cache", self._cache, (1.0, 5.0)),
+            Part("cache", self._cache, (2.0, 5.0)),
         ]
 
     def of(self, view: View) -> Sequence[Part]:
@@ -63,16 +64,16 @@ class BoardParts:
         Args:
             view: The view.
         """
-        figures = Part("figures", lambda: self._figures(view), (0.0, 4.0), share=0.012)
+        figures = Part("figures", lambda: self._figures(view), (0.0, 4.0), share=0.01)
         if not view.page:
             return [figures]
         return [
             figures,
-            Part("feed", lambda: self._feed(view), (0.0, 0.5), share=0.008),
-            Part("trend", lambda: self._trend(view), (0.75, 30.0), share=0.004),
-            Part("errors", lambda: self._errors(view), (0.75, 30.0), share=0.002),
+            Part("feed", lambda: self._feed(view), (0.0, 0.5), share=0.006),
+            Part("trend", lambda: self._trend(view), (0.75, 30.0), share=0.003),
+            Part("errors", lambda: self._errors(view), (0.75, 30.0), share=0.0015),
             *(
-                Part(f"cost_{by}", functools.partial(self._costs, view, by), (0.75, 60.0), share=0.0015)
+                Part(f"cost_{by}", functools.partial(self._costs, view, by), (0.75, 60.0), share=0.001)
                 for by in COST_KEYS
             ),
             Part("choices", lambda: self._choices(view), (2.0, 120.0), share=0.001),
@@ -128,17 +129,22 @@ class BoardParts:
         return found[:TOP_ENTRIES]
 
     async def _figures(self, view: View) -> dict[str, Any]:
-        stats = self._services.stats
-        return {**await stats.snapshot(view.window, view.origin, view.filters), "history": await stats.history()}
+        found = await self._stats.snapshot(view.window, view.origin, view.filters)
+        return {**found, "history": await self._stats.history()}
 
     async def _trend(self, view: View) -> dict[str, Any]:
-        found = await self._services.stats.snapshot(view.window, view.origin, view.filters, before=True, series=True)
+        found = await self._stats.snapshot(view.window, view.origin, view.filters, before=True, series=True)
         return {"window": view.window, "before": found["before"], "series": found["series"]}
 
     async def _feed(self, view: View) -> list[dict[str, Any]]:
         wanted = view.filters
         rows = await self._services.ledger.list(
-            limit=FEED_ROWS, model=wanted.model, workspace=wanted.project, client=wanted.client, user=wanted.user
+            limit=FEED_ROWS,
+            model=wanted.model,
+            workspace=wanted.project,
+            client=wanted.client,
+            user=wanted.user,
+            wait=False,
         )
         return [{name: row[name] for name in _FEED_FIELDS} for row in rows]
 
@@ -148,17 +154,17 @@ class BoardParts:
         where = {**wanted, "origin": "person", "errors_only": True}
         since_us = int((self._services.clock.wall_s() - WINDOWS_S[view.window]) * 1e6)
         values = {**where, "since_us": since_us, "limit": ERROR_GROUPS}
-        found: list[dict[str, Any]] = await self._services.ledger.ask(grouped_errors(where), values)
+        found: list[dict[str, Any]] = await self._services.ledger.ask(grouped_errors(where), values, newest=False)
         return found
 
     async def _costs(self, view: View, by: By) -> dict[str, Any]:
-        found = await self._services.stats.window(by, view.window, view.origin, view.filters)
+        found = await self._stats.window(by, view.window, view.origin, view.filters)
         left_out = found["left_out"] + max(0, len(found["rows"]) - COST_ROWS)
         return {"rows": found["rows"][:COST_ROWS], "left_out": left_out, "total": found["total"]}
 
     async def _choices(self, view: View) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key in CHOICE_KEYS:
-            rows = (await self._services.stats.window(key, view.window, view.origin))["rows"]
+            rows = (await self._stats.window(key, view.window, view.origin))["rows"]
             found[key] = [row["key"] for row in rows[:CHOICES] if row["key"]]
         return found

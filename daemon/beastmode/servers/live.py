@@ -22,8 +22,6 @@ IDLE_S = 2.0
 """So often at most a part is counted anew while no request comes: time goes on, and rows leave the window."""
 SHARE = 0.01
 """Of the time, spent on counting a part; its bounds may make it more or less."""
-CHEAP_S = 0.008
-"""A part that takes less CPU than this is as fresh as it may be."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -104,7 +102,7 @@ class Part:
             value, raw = None, b"null"
         took_s = spent_s() - before_s
         shortest_s, longest_s = self._pace_s
-        pause_s = shortest_s if took_s < CHEAP_S else min(max(took_s / self._share, shortest_s), longest_s)
+        pause_s = min(max(took_s / self._share, shortest_s), longest_s)
         self._next_s = began_s + pause_s - SHORTEST_S
         self._again_s = began_s + max(IDLE_S, shortest_s)
         self._revision = revision
