@@ -220,6 +220,13 @@ class TestErrors:
         assert "Look at the log of the server at 127.0.0.1" in got.json["error"]["message"]
 
     @PROTOCOLS
+    def test_an_error_tells_what_the_cache_did_and_who_was_asked(self, door: Door, protocol: str) -> None:
+        got = ask(door, protocol, f"fails {protocol}", "custom:e500")
+        told = {name: got.headers[f"x-beast-{name}"] for name in ("model", "provider", "cache")}
+        assert told == {"model": "custom:e500", "provider": "custom", "cache": "miss"}
+        assert got.headers["x-beast-request-id"].startswith("req_")
+
+    @PROTOCOLS
     def test_a_rate_limit_says_when_to_come_again(self, door: Door, protocol: str) -> None:
         got = ask(door, protocol, "too fast", "custom:e429")
         assert got.status == 429
@@ -333,6 +340,11 @@ class TestOtherPaths:
         long = door.post("/v1/messages/count_tokens", message("long " * 1000))
         assert short.headers["x-beast-estimate"] == "true"
         assert 0 < short.json["input_tokens"] < 50 < 500 < long.json["input_tokens"] < 5000
+
+    def test_tokens_are_estimated_where_a_provider_of_the_protocol_does_not_count(self, door: Door) -> None:
+        got = door.post("/v1/messages/count_tokens", message("short", "anthropic:ok"))
+        assert (got.status, got.headers["x-beast-estimate"]) == (200, "true")
+        assert 0 < got.json["input_tokens"] < 50
 
     def test_is_it_alive_and_well(self, door: Door) -> None:
         assert Door(door.url, None).get("/healthz").json == {"status": "ok"}

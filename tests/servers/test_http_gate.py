@@ -302,6 +302,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
         POST + b"Authorization: Bearer x\r\n\r\n",
         POST + JSON_TYPE + b"\r\n",
         POST + b"X-Api-Key: 1\r\nx-api-key: 1\r\n\r\n",
+        POST + b"X-Beast-User: me\r\nx-beast-user: you\r\n\r\n",
         POST + b"X-Folded: 1\r\n 2\r\n\r\n",
         POST + b"X-Nul: a\0b\r\n\r\n",
         POST + b"X-Control: a\x01b\r\n\r\n",

@@ -178,6 +178,9 @@ class TestHeaders:
             "x-request-id": "req_1",
             "Request-Id": "req_2",
             "OpenAI-Processing-Ms": "12",
+            "x-should-retry": "false",
+            "retry-after-ms": "250",
+            "RateLimit-Policy": "10;w=1",
         }
         others = {"Set-Cookie": "a=b", "Server": "x", "Content-Type": "application/json", "openai-organization": "me"}
         assert kept_headers({**kept, **others}) == {name.lower(): value for name, value in kept.items()}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beastmode.cache.key import make_key
-from beastmode.core.errors import BadInputError, ContextTooLongError, RateLimitedError, UpstreamError
+from beastmode.core.errors import BadInputError, ContextTooLongError, RateLimitedError, UnknownModelError, UpstreamError
 from beastmode.core.types import Completion, Message, Request, Usage
 from beastmode.wire.dialect import Told
 from beastmode.wire.responses_door import OpenAIResponses
@@ -328,6 +328,11 @@ class TestErrors:
             "param": None,
             "code": "bad_input",
         }
+
+    def test_its_codes_are_openais_as_in_chat_completions(self) -> None:
+        unknown, long = UnknownModelError("x"), ContextTooLongError("x")
+        for error, code in ((unknown, "model_not_found"), (long, "context_length_exceeded")):
+            assert json.loads(DOOR.error(error, 404))["error"]["code"] == code
 
     def test_the_upstreams_own_words_stay(self) -> None:
         details = {"upstream_code": "c", "upstream_type": "t", "upstream_param": "p"}

@@ -184,5 +184,5 @@ def test_a_stream_that_breaks_raises(gathered: bool) -> None:
             if gathered
             else sdk.responses.create(model="m", input="hi", stream=True)
         )
-        with stream as events, pytest.raises(openai.APIError, match=r"It broke off\. Try again\."):
+        with stream as events, pytest.raises(openai.APIError, match=r"It broke off\. Tip: Try again\."):
             list(events)

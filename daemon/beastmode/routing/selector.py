@@ -293,5 +293,6 @@ def _told_of(cause: BeastError) -> dict[str, Any]:
     """What a caller is told of the error that began a rest: its kind, and the rate limits that the upstream told."""
     headers = cause.details.get("upstream_headers")
     told = headers.items() if isinstance(headers, dict) else ()
-    limits = {name: value for name, value in told if "ratelimit" in name}  # ids of that reply are no longer true
+    # The ids and times of that reply are true no longer.
+    limits = {name: value for name, value in told if "ratelimit" in name.replace("-", "")}
     return {"cause": cause.kind, **({"upstream_headers": limits} if limits else {})}

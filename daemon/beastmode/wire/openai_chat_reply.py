@@ -78,7 +78,8 @@ class Said(msgspec.Struct):
 
     def says_more(self) -> bool:
         """It holds something that a Completion can not say."""
-        if self.refusal or any([call.get("custom") for call in self.tool_calls or ()]):
+        calls = self.tool_calls
+        if self.refusal or (calls and any(call.get("custom") for call in calls)):
             return True
         raws = (self.function_call, self.annotations, self.audio, self.images, self.reasoning_details)
         return raws != _NO_RAWS and any(map(something, raws))

@@ -63,7 +63,7 @@ class OpenAIDialect(Dialect, ABC):
                     "message": explained(error),
                     "type": details.get("upstream_type") or _TYPES.get(status) or _type(status),
                     "param": details.get("upstream_param") or details.get("param"),
-                    "code": details.get("upstream_code") or _code(error),
+                    "code": details.get("upstream_code") or code_of(error),
                 }
             }
         )
@@ -73,7 +73,8 @@ class OpenAIDialect(Dialect, ABC):
         return b"data: " + self.error(error, status) + b"\n\n"
 
 
-def _code(error: BeastError) -> str:
+def code_of(error: BeastError) -> str:
+    """The word for programs that OpenAI has for an error, or our own kind where it has none."""
     kind = "rate_limited" if error.details.get("cause") == "rate_limited" else error.kind  # it cools down still
     return _CODES.get(kind, kind)
 

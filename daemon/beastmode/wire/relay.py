@@ -24,8 +24,18 @@ Take = Callable[[Event], Took]
 """A reader: takes an event, hands on what it holds, and says what it was; raises for one that is an error, or none of
 its protocol."""
 
-_KEPT = frozenset({"retry-after", "x-request-id", "request-id", "openai-processing-ms"})
-_KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
+_KEPT = frozenset(
+    {
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "x-request-id",
+        "request-id",
+        "openai-processing-ms",
+        "ratelimit",
+    }
+)
+_KEPT_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-", "x-rate-limit-")
 _MAX_KEPT = 40
 _MAX_VALUE_CHARACTERS = 256
 

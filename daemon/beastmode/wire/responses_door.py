@@ -15,6 +15,7 @@ from beastmode.core.deltas import pieces_of
 from beastmode.core.errors import BeastError, ContextTooLongError
 from beastmode.core.types import Completion, Request
 from beastmode.wire.dialect import Dialect, StreamWriter, Told, explained
+from beastmode.wire.openai_door import code_of
 from beastmode.wire.responses_answer import Outputs, ended, incomplete, logprobs_of, response
 from beastmode.wire.responses_events import ResponsesWriter
 from beastmode.wire.responses_request import NAME, read
@@ -100,8 +101,8 @@ def _error(error: BeastError, status: int) -> dict[str, Any]:
     return {
         "message": explained(error),
         "type": known.get("upstream_type") or usual,
-        "param": known.get("upstream_param"),
-        "code": known.get("upstream_code") or error.kind,
+        "param": known.get("upstream_param") or known.get("param"),
+        "code": known.get("upstream_code") or code_of(error),
     }
 
 

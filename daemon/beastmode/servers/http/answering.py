@@ -104,7 +104,7 @@ class Answering:
             if stream is not None and exchange.started:
                 stream.fail(error)
             else:
-                refuse(exchange, dialect, error)
+                refuse(exchange, dialect, error, ticket)
         finally:
             if stream is not None:
                 self._pings.forget(stream)
@@ -216,19 +216,23 @@ class Stream:
         return self._writer
 
 
-def refuse(exchange: Exchange, dialect: Dialect, error: BeastError) -> None:
+def refuse(exchange: Exchange, dialect: Dialect, error: BeastError, ticket: Ticket | None = None) -> None:
     """Answers with an error in the caller's own shape.
 
     Args:
         exchange: Whose request.
         dialect: The caller's protocol.
         error: What went wrong.
+        ticket: Its papers, where it was taken in.
     """
     if isinstance(error, CancelledError) and exchange.started:
         exchange.cut()
         return
     status = headers.status_of(error)
-    exchange.reply(status, dialect.error(error, status), headers.of_error(error))
+    pairs = headers.of_error(error)
+    if ticket is not None:
+        pairs += headers.of_failure(ticket)
+    exchange.reply(status, dialect.error(error, status), pairs)
 
 
 def _told(ticket: Ticket, model: str, name: str) -> Told:

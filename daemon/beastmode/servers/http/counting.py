@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from beastmode.core.errors import BeastError
+from beastmode.core.errors import BeastError, EndpointNotFoundError
 from beastmode.core.plugins import Call
 from beastmode.core.types import Deployment, Request
 from beastmode.servers.http.answering import refuse
@@ -58,7 +59,10 @@ class Counting:
             if counter is not None:
                 key = services.vault.key_for(deployment)
                 timeout_s = services.settings.upstream.timeout_s
-                return await counter(Call(request=request, deployment=deployment, key=key, timeout_s=timeout_s)), False
+                call = Call(request=request, deployment=deployment, key=key, timeout_s=timeout_s)
+                with contextlib.suppress(EndpointNotFoundError):  # it speaks the protocol, and does not count
+                    return await counter(call), False
+                break
         if request.native is not None and len(request.native.body) >= OFF_LOOP_BYTES:
             return await asyncio.to_thread(estimated_tokens, request), True
         return estimated_tokens(request), True

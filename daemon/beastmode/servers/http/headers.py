@@ -142,6 +142,18 @@ def of_error(error: BeastError) -> Pairs:
     return list(kept.items())
 
 
+def of_failure(ticket: Ticket) -> Pairs:
+    """What is said of a request that failed, beside its error: what the cache did, and who was asked last.
+
+    Args:
+        ticket: The request.
+    """
+    pairs = [("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result)]
+    if ticket.deployment is not None:
+        pairs.append(("x-beast-provider", ticket.deployment.provider))
+    return pairs
+
+
 def status_of(error: BeastError) -> int:
     """The HTTP status of an error: the upstream's own, where it had one that says so.
 

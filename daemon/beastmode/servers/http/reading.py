@@ -29,6 +29,11 @@ _SINGLE = (
     "origin",
     "expect",
     "sec-fetch-site",
+    "x-beast-cache",
+    "x-beast-max-cost-usd",
+    "x-beast-project",
+    "x-beast-session-id",
+    "x-beast-user",
 )
 _ONCE = frozenset(_SINGLE)
 _SERVED = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
