@@ -141,7 +141,7 @@ def explained(row: dict[str, Any], told: dict[str, Any]) -> str:
         row: Of `requests.get`.
         told: Of `requests.explain`.
     """
-    cache, route = row.get("cache") or {}, row.get("route") or {}
+    cache = row.get("cache") or {}
     model = row.get("model_served") or row.get("model")
     lines = [
         f"# Request {row['request_id']}",
@@ -150,25 +150,19 @@ def explained(row: dict[str, Any], told: dict[str, Any]) -> str:
         "",
         f"- **Outcome**: {row.get('outcome')}",
         f"- **Model**: {model} (asked for: {row.get('model')})",
+        f"- **Route**: {row.get('route') or 'no model was asked'}",
+        f"- **Cache**: {cache.get('result') or 'not asked'}. {told.get('why') or ''}".rstrip(),
     ]
-    if route.get("reason"):
-        lines.append(f"- **Route**: {route['reason']}")
-    lines += [f"  - {_candidate(one)}" for one in route.get("candidates") or ()]
-    lines.append(f"- **Cache**: {cache.get('result') or 'not asked'}. {told.get('why') or ''}".rstrip())
-    for name in ("similarity", "confidence"):
-        if cache.get(name) is not None:
-            lines.append(f"  - {name}: {cache[name]:.3f}")
+    measured = [(name, row.get(name)) for name in ("similarity", "confidence")]
+    lines += [f"  - {name}: {value:.3f}" for name, value in measured if value is not None]
     if row.get("ttft_ms") is not None:
         lines.append(f"- **First word**: after {duration(row['ttft_ms'])}")
+    if row.get("fell_back"):
+        lines.append(f"- **Fallback**: another model stood in, at attempt {row.get('attempts')}")
+    if row.get("error_kind"):
+        lines.append(f"- **Error**: {row['error_kind']}. {row.get('error_tip') or ''}".rstrip())
     lines += ["", "## Cost", "", *(f"- {one['text']}" for one in row.get("cost_lines") or ())]
     return "\n".join(lines) + "\n"
-
-
-def _candidate(one: Any) -> str:
-    if not isinstance(one, dict):
-        return str(one)
-    reason = one.get("reason") or one.get("why") or one.get("state") or ""
-    return f"{one.get('model') or one.get('id')}: {reason}".rstrip(": ")
 
 
 async def reject(session: Session, given: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def lenses(session: Session, uri: str) -> list[types.CodeLens]:
     lines = document.lines
     found: list[types.CodeLens] = []
     for number, line in enumerate(lines):
-        if _DEFINITION.match(line) is None:
+        if not is_definition(line):
             continue
         end = character_of(lines, Point(number, content_length(line)), session.documents.encoding)
         place = types.Range(types.Position(number, 0), types.Position(number, end))
@@ -46,3 +46,12 @@ def lenses(session: Session, uri: str) -> list[types.CodeLens]:
         if len(found) >= MOST * len(_OFFERS):
             break
     return found
+
+
+def is_definition(line: str) -> bool:
+    """Whether a line begins a function, a class or their like, in any of the common languages.
+
+    Args:
+        line: Of a document.
+    """
+    return _DEFINITION.match(line) is not None

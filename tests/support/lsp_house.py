@@ -16,7 +16,7 @@ from support.scripted_provider import Call, Reader, ScriptedChat, ScriptedMessag
 from support.scripts import Asked, Fail, Say
 
 MODEL = "custom:mock"
-PRICE = {"prompt": 1.0, "completion": 2.0}
+PRICE = {"prompt": 100.0, "completion": 200.0}
 EVERYTHING: dict[str, Any] = {
     "general": {"positionEncodings": ["utf-16"]},
     "workspace": {
