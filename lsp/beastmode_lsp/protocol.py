@@ -30,6 +30,8 @@ MsgId = int | str
 Handler = Callable[..., Any]
 log = logging.getLogger(__name__)
 
+MAX_UNANSWERED = 1000
+REQUEST_FAILED = types.LSPErrorCodes.RequestFailed.value
 _progress_token: contextvars.ContextVar[types.ProgressToken | None] = contextvars.ContextVar("token", default=None)
 
 
@@ -112,6 +114,8 @@ class EditorProtocol(LanguageServerProtocol):
             raise JsonRpcException("Send initialize first.", code=types.ErrorCodes.ServerNotInitialized)
         if self._ready and method == types.INITIALIZE:
             raise JsonRpcInvalidRequest("This connection is initialized already.")
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            raise JsonRpcException(f"Over {MAX_UNANSWERED} requests are unanswered.", code=REQUEST_FAILED)
         if msg_id in self._unanswered:
             raise JsonRpcInvalidRequest(f"A request with the id {msg_id!r} is running already.")
 
@@ -298,6 +302,10 @@ class EditorProtocol(LanguageServerProtocol):
         _progress_token.set(params.work_done_token)
         result = handler(*arguments)
         return await result if inspect.isawaitable(result) else result
+
+    def tasks(self) -> list[asyncio.Future[Any]]:
+        """What runs for the editor now."""
+        return [one for one in self._request_futures.values() if isinstance(one, asyncio.Future)]
 
     def give_up(self, error: BaseException) -> None:
         """Answers everything that still runs with an error, and says nothing more.

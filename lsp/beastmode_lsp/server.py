@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -14,6 +13,7 @@ from beastmode.client import AsyncClient
 from beastmode_lsp import features
 from beastmode_lsp.protocol import EditorProtocol
 
+END_LIMIT_S = 0.05
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 
 
@@ -78,11 +78,11 @@ class EditorServer(LanguageServer):
     async def close(self) -> None:
         """The editor has gone: its work ends, in the daemon too."""
         self.protocol.writer = None
+        work = {*self.protocol.tasks(), *self._work}
         self.end_work()
+        if work:  # each takes its own call back: that is quicker than that the daemon finds the connection closed
+            await asyncio.wait(work, timeout=END_LIMIT_S)
         await self.daemon.close()
-        if self._work:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait(set(self._work), timeout=1.0)
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Says nothing to the editor: what went wrong is in the log, and may hold the text of a document."""

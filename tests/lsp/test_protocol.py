@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from beastmode_lsp import protocol
 from beastmode_lsp.connections import MAX_UNREAD_BYTES
 from beastmode_lsp.frames import MAX_BODY_BYTES, BadFrameError, Frames, decode, encode, frame
 from beastmode_lsp.protocol import progress_token
@@ -251,6 +252,7 @@ def test_an_editor_that_goes_away_takes_its_work_along_in_the_daemon_too(events:
             assert events.started.wait(10)
         assert cancelled.wait(10)
         until(lambda: not door.connections.open)
+        until(lambda: bool(daemon.cancelled))  # by name, before the connection closes
 
 
 def test_a_cancel_of_something_unknown_is_ignored(editor: LspClient) -> None:
@@ -329,6 +331,17 @@ def test_one_id_serves_one_request_at_a_time(editor: LspClient, events: Events) 
     }
     editor.send(message)
     assert failure(waiting.result).code == INVALID_REQUEST
+
+
+def test_an_editor_that_asks_without_end_is_told_to_wait(
+    editor: LspClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_UNANSWERED", 3)
+    waiting = [editor.begin("workspace/executeCommand", {"command": "test.wait"}) for _ in range(4)]
+    assert failure(waiting[3].result).code == FAILED
+    editor.cancel(waiting[0])
+    assert failure(waiting[0].result).code == CANCELLED
+    assert editor.command("test.echo", {})["given"] == {}
 
 
 # -- what is a message, and what is none
