@@ -11,7 +11,7 @@ from beastmode.cache.lookup import Found
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.errors import BeastError
-from beastmode.core.rows import Row, RowCache
+from beastmode.core.rows import Content, Row, RowCache
 from beastmode.core.types import (
     Answer,
     CacheInfo,
@@ -31,6 +31,9 @@ UNCHARGED_KINDS = frozenset(
 
 NOTHING_REGISTERED = "nothing_registered"
 """The ledger's word for a request that came before the first model: it tells of the set-up, not of health."""
+
+CONTENT_MAX_BYTES = 64 << 10
+"""So much is kept of a prompt, and of an answer, where the user keeps them."""
 
 
 class Ticket:
@@ -355,3 +358,34 @@ def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
     if ticket.decision is not None:
         row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
     return row
+
+
+def content_of(ticket: Ticket) -> Content:
+    """What was said in a request, as text, for a user who keeps that.
+
+    Args:
+        ticket: The request.
+    """
+    kept, left = [], CONTENT_MAX_BYTES
+    for message in reversed(ticket.request.messages):
+        if left <= 0:
+            break
+        body = message.content if isinstance(message.content, str) else _json(message.content or message.tool_calls)
+        kept.append(_end(f"{message.role}: {body}", left))
+        left -= len(kept[-1].encode("utf-8", "replace"))
+    completion = ticket.completion
+    said = None if completion is None else completion.text or _json(completion.tool_calls)
+    return Content("\n\n".join(reversed(kept)), None if said is None else _start(said))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode() if value else ""
+
+
+def _end(text: str, most_bytes: int) -> str:
+    cut = text[-most_bytes:].encode("utf-8", "replace")[-most_bytes:]
+    return cut.decode("utf-8", "ignore")
+
+
+def _start(text: str) -> str:
+    return text[:CONTENT_MAX_BYTES].encode("utf-8", "replace")[:CONTENT_MAX_BYTES].decode("utf-8", "ignore")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from beastmode.accounts import (
     Ticket,
     bare_row,
+    content_of,
     failure_row,
     hit_answer,
     hit_row,
@@ -39,14 +40,7 @@ from beastmode.core.errors import (
 from beastmode.core.plugins import Call, Provider
 from beastmode.core.rows import Row, RowCache
 from beastmode.core.settings import Settings
-from beastmode.core.types import (
-    Answer,
-    CacheInfo,
-    Completion,
-    Deployment,
-    Outcome,
-    Request,
-)
+from beastmode.core.types import Answer, CacheInfo, Completion, Deployment, Outcome, Request
 from beastmode.costs.bounds import require_within
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
@@ -233,9 +227,9 @@ class Gateway:
         decision = ticket.decision
         if decision is not None and self.semantic is not None:
             self.semantic.served(ticket.request, ticket.key, found.entry, decision.group)
+        ticket.completion = found.entry.completion
         self._write(ticket, hit_row(ticket, found, latency_ms))
         self.keeper.note(ticket.request.request_id, found.entry.key)
-        ticket.completion = found.entry.completion
         return hit_answer(ticket, found, latency_ms)
 
     # -- flights --------------------------------------------------------------------------------------------------
@@ -281,6 +275,7 @@ class Gateway:
                 flight.delta(piece)
         if mode != "off":
             self._store(ticket, settled)
+        ticket.completion = settled.completion
         answer = ticket.brought = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
         overhead_ms = ticket.overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
         self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
@@ -393,6 +388,8 @@ class Gateway:
         if not ticket.recorded:
             ticket.recorded = True
             self.recorded += 1
+            if self.settings.retention.content:
+                row.content = content_of(ticket)
             self._ledger.record(row)
 
 

@@ -68,11 +68,13 @@ def show(screen: Screen, id: str) -> None:
         reply = client.call("requests.get", {"request_id": id})
     if screen.as_json:
         return screen.json(reply)
-    sums = reply.pop("cost_lines", [])
+    sums, content = reply.pop("cost_lines", []), reply.pop("content", None) or {}
     for name, value in _flat(reply):
         screen.say(f"{name:<24} {'unknown' if value is None else value}")
     for place, line in enumerate(sums):
         screen.say(f"{'' if place else 'what it cost':<24} {line['text']}")
+    for name, text in content.items():
+        screen.say(f"\n{screen.paint(name, 'bold')}\n{text if text is not None else 'none'}")
     return None
 
 

@@ -17,6 +17,18 @@ class RowCache(msgspec.Struct, frozen=True):
     tier: Tier | None = None
 
 
+class Content(msgspec.Struct, frozen=True):
+    """What was said, where the user keeps that.
+
+    Attributes:
+        prompt: The conversation as text; of a long one its end.
+        answer: The text of the answer, else its tool calls; None: there was none.
+    """
+
+    prompt: str
+    answer: str | None = None
+
+
 class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One request in the ledger, whatever happened to it.
 
@@ -52,6 +64,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
         session_id: The session.
         tags: Labels.
         route: Reason of the route.
+        content: What was asked and answered; None unless the user keeps that.
     """
 
     request_id: str
@@ -84,3 +97,4 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     session_id: str | None = None
     tags: list[str] = []
     route: str | None = None
+    content: Content | None = None

@@ -11,8 +11,8 @@ Positive = Annotated[float, Meta(gt=0)]
 Size = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 MB = 1 << 20
-FILE_ONLY = frozenset({"health.on_change.command", "health.on_change.webhook"})
-"""What runs programs or calls out is taken from the user's own `config.toml` and from nowhere else."""
+FILE_ONLY = frozenset({"health.on_change.command", "health.on_change.webhook", "retention.content"})
+"""What runs programs, calls out or keeps what people write is taken from the user's own `config.toml` alone."""
 
 
 class L1Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -189,11 +189,14 @@ class RetentionSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
         ledger_days: Age at which rows of requests are deleted; 0 keeps them. What they add up to stays in the figures.
         ledger_max_bytes: Disk that the ledger may take; beyond it the oldest rows are deleted; 0 is any size.
         sessions_days: Age, since the last message, at which chat sessions are deleted; 0 keeps them.
+        content: Keep what requests asked and got beside their rows, up to 64 kB of each; read from your own
+            `config.toml` alone. It goes with its row, and by `beast forget`.
     """
 
     ledger_days: Annotated[float, Meta(ge=0)] = 0.0
     ledger_max_bytes: Size = 0
     sessions_days: Annotated[float, Meta(ge=0)] = 0.0
+    content: bool = False
 
 
 class OnChangeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

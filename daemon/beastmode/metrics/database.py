@@ -173,6 +173,12 @@ class Database:
                     pruned_us, coalesce((SELECT max(at_us) + 1 FROM ({oldest})), 0))""",  # noqa: S608  # constants
                 values,
             )
+            connection.execute(
+                f"""
+                DELETE FROM content WHERE request_id IN (
+                    SELECT request_id FROM request WHERE id IN (SELECT id FROM ({oldest})))""",  # noqa: S608  # constants
+                values,
+            )
             gone = connection.execute(f"DELETE FROM request WHERE id IN (SELECT id FROM ({oldest}))", values).rowcount  # noqa: S608  # constants
             connection.execute(
                 "UPDATE rolled SET watermark = min(watermark, coalesce((SELECT max(id) FROM request), 0))"

@@ -15,6 +15,7 @@ from beastmode.core.clock import Clock
 from beastmode.core.errors import NotFoundError
 from beastmode.core.journal import Journal
 from beastmode.core.rows import Row
+from beastmode.metrics import content
 from beastmode.metrics.database import Database, is_damage
 from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, listing, newest
 from beastmode.metrics.roller import Roller
@@ -105,6 +106,7 @@ class _Writer:
             connection.execute("BEGIN IMMEDIATE")
             if rows:
                 self._rows.write(rows)
+                content.write(connection, rows)
             if intents:
                 insert(connection, "intent", ("request_id", "row"), [(one.request_id, one.row) for one in intents])
             if ended:
@@ -275,6 +277,23 @@ class Ledger:
                 f"The ledger has no request {request_id!r}.", tips=["beast requests lists the newest ones"]
             )
         return found
+
+    async def forget_content(
+        self, since_s: float | None = None, workspace: str | None = None, *, dry_run: bool = False
+    ) -> int:
+        """Deletes what was said in requests `since_s`, or about a workspace, or only counts it; leaves the rows.
+
+        Returns:
+            In how many requests.
+        """
+        await self.written()
+        since_us = None if since_s is None else _microseconds(since_s, 0)
+
+        def work() -> int:
+            with self._database.writing, contextlib.closing(self._database.derived()) as connection:
+                return (content.count if dry_run else content.forget)(connection, since_us, workspace)
+
+        return await asyncio.to_thread(work)
 
     async def errors(
         self, limit: int = 20, *, since_s: float | None = None, origin: str | None = "person"

@@ -214,6 +214,16 @@ MIGRATIONS = (
     ALTER TABLE rolled ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
     UPDATE kind SET main = NULL WHERE main > 0;
     """,
+    """
+    CREATE TABLE content (
+        id INTEGER PRIMARY KEY,
+        request_id TEXT NOT NULL UNIQUE,
+        at_us INTEGER NOT NULL,
+        workspace TEXT,
+        prompt BLOB NOT NULL,
+        answer BLOB
+    );
+    """,
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.
 

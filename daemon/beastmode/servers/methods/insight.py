@@ -11,6 +11,7 @@ from beastmode.core.clock import parse_rfc3339, rfc3339
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import Origin, Outcome
 from beastmode.costs.lines import cost_lines
+from beastmode.metrics import content
 from beastmode.metrics.figures import By, Filters
 from beastmode.metrics.report import month_span
 from beastmode.metrics.stats import WINDOWS_S
@@ -150,9 +151,15 @@ async def requests_list(services: Services, caller: Caller, params: ListParams) 
 
 @method("requests.get")
 async def requests_get(services: Services, caller: Caller, params: RequestParams) -> dict[str, Any]:
-    """Shows one request's row, and the sum of its cost line by line."""
+    """Shows one request's row, and the sum of its cost line by line.
+
+    With the setting `retention.content` also what was said, as `content: {prompt, answer}`.
+    """
     row = await services.ledger.get(params.request_id)
-    return {**row, "cost_lines": cost_lines(row)}
+    found = {**row, "cost_lines": cost_lines(row)}
+    if services.gateway.settings.retention.content:
+        found["content"] = await services.ledger.read(lambda connection: content.read(connection, params.request_id))
+    return found
 
 
 @method("errors.recent")

@@ -150,7 +150,13 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
 
     keys = await _matching(services, matches)
     sessions = [] if params.workspace is not None else await services.sessions.between(since_s or 0.0)
-    gone: dict[str, Any] = {"entries": len(keys), "sessions": len(sessions), "dry_run": params.dry_run}
+    said = await services.ledger.forget_content(since_s, params.workspace, dry_run=params.dry_run)
+    gone: dict[str, Any] = {
+        "entries": len(keys),
+        "sessions": len(sessions),
+        "contents": said,
+        "dry_run": params.dry_run,
+    }
     if not params.dry_run:
         await services.forget_entries(keys)
         if params.all:

@@ -82,6 +82,13 @@ function costOf(row, why) {
       ['of them reasoning', isKnown(used.reasoning_tokens) ? count(used.reasoning_tokens) : null], ['Saved by the cache', isKnown(row.saved_usd) ? usd(row.saved_usd) : UNKNOWN], ['Saved by routing', isKnown(row.saved_route_usd) ? usd(row.saved_route_usd) : null]]));
 }
 
+/** What was said, where the user keeps that. */
+function contentOf({ content }) {
+  if (!content) return null;
+  return part('What was said', 'content', h('h4', {}, 'Prompt'), h('pre', { class: 'said', tabindex: '0' }, content.prompt),
+    h('h4', {}, 'Answer'), content.answer === null ? h('p', { class: 'faint' }, 'There was none.') : h('pre', { class: 'said', tabindex: '0' }, content.answer));
+}
+
 function whole(row, why, rejected) {
   return [
     h('header', {}, h('div', {}, h('h2', { id: 'drawer-head', tabindex: '-1' }, row.model_served || row.model), h('p', { class: 'faint' }, dateTime(row.at), ' · ', ago(row.at))),
@@ -91,6 +98,7 @@ function whole(row, why, rejected) {
     part('Steps in time', 'steps', timeline(row)),
     part('Why this model', 'route', h('p', {}, row.route || (row.cache?.result?.startsWith('hit') ? 'No model was called: the answer was stored.' : 'No model was chosen.')),
       facts([['Asked for', row.model], ['Answered by', row.model_served], ['Deployment', row.deployment], ['Calls', row.attempts ? count(row.attempts) : null], ['Fell back', row.fell_back ? 'yes' : null]])),
+    contentOf(row),
     cacheOf(row, why, rejected),
     costOf(row, why),
     part('Who asked', 'who', facts([['User', row.user], ['Client', row.client], ['Project', row.workspace], ['Session', row.session_id], ['Tags', row.tags?.join(', ')], ['Origin', row.origin], ['Request', row.request_id]]),
