@@ -107,8 +107,8 @@ class LocalProvider(Provider):
                 tips=["name a model that embeds, of OpenAI's or of a local endpoint such as Ollama: beast models list"],
                 model=call.deployment.model,
             )
-        if call.request.kind == "completion":
-            call = msgspec.structs.replace(call, request=as_chat(call.request))
+        if call.request.kind == "completion" and "prompt" in call.request.params:
+            call = msgspec.structs.replace(call, request=as_chat(call.request))  # it says what is wrong with that
         assert self._pool is not None, "start() comes first"
         path = await asyncio.to_thread(self._find, call.deployment)
         while True:

@@ -29,11 +29,11 @@ from beastmode.core.errors import (
 from beastmode.core.paths import SOCKET_PATH_MAX_BYTES
 from beastmode.core.plugins import Call, OnDelta
 from beastmode.core.types import Completion
-from beastmode.wire import openai_chat
-from beastmode.wire.openai_completions import in_a_chat_alone
+from beastmode.wire import openai_chat, openai_completions
 from beastmode.wire.target import Errand, target
 from beastmode.wire.upstream import Upstream
 from beastmode_plugins.local_child import Orders, Word
+from beastmode_plugins.local_gap import Marks, as_text, marks_of
 from beastmode_plugins.weights_catalogue import catalogue
 
 LOAD_LIMIT_S = 180.0
@@ -90,6 +90,7 @@ class LocalProcess:
         self._key = secrets.token_urlsafe(32)
         self._tail = bytearray()
         self._listener: asyncio.Task[None] | None = None
+        self._marks: Marks | None = None
         self._stopped = False
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -112,6 +113,7 @@ class LocalProcess:
         """
         try:
             self._socket = await asyncio.to_thread(socket_path, self._run)
+            self._marks = await asyncio.to_thread(marks_of, self.path)
             word = await self._spawn(self._make_orders(self._socket, self._key))
             if not word.ready:
                 raise await self._not_loaded(word)
@@ -181,16 +183,17 @@ class LocalProcess:
         Raises:
             ProviderError: With tips.
         """
-        errand = Errand(
-            target(BASE_URL, "/v1/chat/completions"), self._model, self._key, call.timeout_s, openai_chat.PROTOCOL
-        )
+        continues = call.request.kind == "completion"
+        way, path = (openai_completions, "/v1/completions") if continues else (openai_chat, "/v1/chat/completions")
+        errand = Errand(target(BASE_URL, path), self._model, self._key, call.timeout_s, way.PROTOCOL)
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         # Always a stream: silence then means that the child hangs, not that the answer is long.
-        body = openai_chat.encode(in_a_chat_alone(call.request), self.path.stem, True)
+        request = as_text(call.request, self._marks) if continues else call.request
+        body = way.encode(request, self.path.stem, True)
         reader = openai_chat.ChatStream(on_delta or (lambda _: None))
         self._quiet.clear()
         try:
-            return await self._upstream.complete(errand, headers, body, openai_chat.decode, reader)
+            return await self._upstream.complete(errand, headers, body, way.decode, reader)
         except ProviderError as error:
             self._quiet.set()
             raise await self._explained(error, errand) from None

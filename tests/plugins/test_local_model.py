@@ -34,6 +34,7 @@ from beastmode.core.plugins import BeastSpec, Call, Context
 from beastmode.core.types import Completion, Deployment, Message, Request
 from beastmode_plugins import local_model
 from beastmode_plugins.local_child import Orders, Word
+from beastmode_plugins.local_gap import as_text, marks_of
 from beastmode_plugins.local_model import LocalProvider, read_options
 from beastmode_plugins.local_process import LocalProcess, child_environment
 from beastmode_plugins.weights import LocalWeights, installed
@@ -137,15 +138,35 @@ async def test_a_coding_question_is_answered_with_usage(house: House) -> None:
 
 
 async def test_a_text_is_continued(house: House) -> None:
+    text = "one two three four\none two three four\none two three"
     request = Request(
         model="local:m",
         kind="completion",
-        messages=[Message(role="user", content="def add(a, b):\n    ret")],
-        params={"max_tokens": 4, "temperature": 0},
+        messages=[Message(role="user", content=text)],
+        params={"max_tokens": 1, "temperature": 0, "suffix": "\none two three four\n"},
     )
     call = Call(request=request, deployment=house.deployment(), key=None, timeout_s=60)
+    pieces: list[Any] = []
+    assert (await house.provider.call(call, pieces.append)).text == " four"
+    assert "".join(piece for piece in pieces if isinstance(piece, str)) == " four"
 
-    assert (await house.provider.call(call, None)).text
+
+@pytest.mark.parametrize(
+    "known", [b"<|fim_prefix|> <|fim_suffix|> <|fim_middle|>", b"<fim_middle><fim_suffix><fim_prefix>"]
+)
+def test_a_model_that_knows_gaps_sees_both_sides_of_one(known: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"GGUF" + known)
+    params = {"suffix": ")", "max_tokens": 5}
+    request = Request(model="m", kind="completion", messages=[Message("user", "f(")], params=params)
+    marks = marks_of(file)
+    assert marks is not None
+    asked = as_text(request, marks)
+    assert asked.messages[-1].content == f"{marks.before}f({marks.after}){marks.middle}"
+    assert asked.params == {"max_tokens": 5}
+    file.write_bytes(b"GGUF")
+    assert marks_of(file) is None
+    assert as_text(request, None).messages[-1].content == "f("
 
 
 async def test_vectors_are_refused_before_a_child_starts(tmp_path: Path) -> None:
