@@ -317,7 +317,7 @@ class Gateway:
             breakers=self._breakers,
             slots=self._slots,
         )
-        baseline = baseline_of(self.settings.costs.baseline, request, self._registry, self.settings.routing)
+        baseline = baseline_of(self.settings, request, self._registry, ranked, self._prices)
         times = {"call_s": call_s, "upstream_s": upstream_s}
         return settle(self._prices, request, ranked, served, **times, baseline=baseline)
 

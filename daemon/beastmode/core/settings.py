@@ -258,7 +258,8 @@ class CostSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     Attributes:
         baseline: The model that you would ask without `auto`: requests to `auto` are told what they saved against it.
-            Registered, or only in the price table; empty: no saving by routing is told.
+            Registered, or only in the price table; empty: the first of `routing.auto` that could be called and whose
+            price is known, and without that order no saving by routing is told.
     """
 
     baseline: str = ""

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from beastmode.core.settings import RoutingSettings
+from beastmode.core.settings import Settings
 from beastmode.core.types import Completion, Deployment, Request, Route
 from beastmode.costs.arithmetic import against
 from beastmode.costs.prices import FREE_PROVIDERS, Prices
@@ -80,23 +80,36 @@ def settle(
     return settled
 
 
-def baseline_of(name: str, request: Request, registry: Registry, routing: RoutingSettings) -> Deployment | None:
+def baseline_of(
+    settings: Settings, request: Request, registry: Registry, ranked: Ranked, prices: Prices
+) -> Deployment | None:
     """The model against which the saving of routing is told; a named model has none.
 
+    It is `costs.baseline`: an id or an alias, registered or only in the price table. Where that is empty, it is what
+    `auto` would pick with quality first: the first of `routing.auto` that could be called and has a known price.
+
     Args:
-        name: As the user named it: an id or an alias, registered or only in the price table; empty: nobody did.
+        settings: For both, and for the aliases.
         request: What was asked.
         registry: The models.
-        routing: For the aliases.
+        ranked: What could be called.
+        prices: What is known of prices.
     """
-    if not name or request.model != "auto":
+    if request.model != "auto":
         return None
-    wanted = resolve(name, registry, routing)
+    if not settings.costs.baseline:
+        return _preferred(settings.routing.auto, ranked, prices)
+    wanted = resolve(settings.costs.baseline, registry, settings.routing)
     model = registry.find(wanted)
     if model is not None and model.deployments:
         return model.deployments[0]
     provider = wanted.partition(":")[0]
     return None if provider in ("custom", *FREE_PROVIDERS) else _unregistered(wanted)
+
+
+def _preferred(order: list[str], ranked: Ranked, prices: Prices) -> Deployment | None:
+    found = (one for name in order for one in ranked.deployments if one.model == name)
+    return next((one for one in found if prices.price(one) is not None), None)
 
 
 @lru_cache(maxsize=16)
