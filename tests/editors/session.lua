@@ -170,7 +170,7 @@ local function inline()
     return vim.api.nvim_buf_get_lines(bufnr, -2, -1, false)[1] ~= ''
   end)
   local line = vim.api.nvim_buf_get_lines(bufnr, -2, -1, false)[1]
-  local native = vim.lsp.inline_completion.is_enabled({ bufnr = bufnr })
+  local native = require('beast.inline').native() and vim.lsp.inline_completion.is_enabled({ bufnr = bufnr })
   tell('inline', { ghost = mark[4].virt_text[1][1], taken = taken, line = line, native = native })
 end
 

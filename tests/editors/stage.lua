@@ -84,7 +84,8 @@ end
 function M.main(run)
   local ok, problem = xpcall(run, debug.traceback)
   if not ok then
-    io.stderr:write(tostring(problem) .. '\n')
+    local log = vim.fn.readfile(vim.lsp.log.get_filename())
+    io.stderr:write(tostring(problem) .. '\n' .. table.concat(vim.list_slice(log, #log - 20), '\n') .. '\n')
   end
   os.exit(ok and 0 or 1)
 end

@@ -12,13 +12,15 @@ from support.scripts import Say
 
 SELECTED = re.compile(r"^The selected part\b.*?:\n\n(`{3,})\w*\n(.*?)\n\1$", re.MULTILINE | re.DOTALL)
 SLOWLY = "slowly"
+UNHURRIED, UNHURRIED_S = "take your time", 0.15
 WORDS_OF_SLOW = 2000
 
 
 class CodingProvider(ScriptedProvider):
     """Documents, mends, refactors, tests and writes Python; says back what it was asked in words.
 
-    Words of the person that hold `slowly` are answered with a word every 20 ms, for longer than anyone listens.
+    Words of the person that hold `slowly` are answered with a word every 20 ms, for longer than anyone listens; with
+    `take your time` in them the answer is the usual one, and takes a second or two.
     """
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
@@ -29,6 +31,7 @@ class CodingProvider(ScriptedProvider):
             step = Say(" ".join(f"word{i}" for i in range(WORDS_OF_SLOW)), pause_s=0.02)
         elif code := code_for(system, asked):
             step = Say(f"```python\n{code}\n```")
+        step.pause_s = UNHURRIED_S if UNHURRIED in asked else step.pause_s
         try:
             reply = await self._send(request, call, step, ScriptedChat(call.body))
         except BaseException:

@@ -147,7 +147,8 @@ local function answer_in_words(kind, bufnr, given, options)
     on_done = function(problem, result)
       shown.on_stop = nil
       if problem then
-        shown:append(notice.cancelled(problem) and '' or '\n\n' .. notice.words(problem))
+        local above = shown:text() == '' and '' or '\n\n'
+        shown:append(notice.cancelled(problem) and '' or above .. notice.words(problem))
         shown:footer(notice.cancelled(problem) and 'stopped' or 'failed')
       else
         if shown:text() ~= result.text then

@@ -86,7 +86,7 @@ local function check_daemon(options)
   end
   local status = reply.result
   local tell = status.health == 'healthy' and vim.health.ok or vim.health.warn
-  tell(('the daemon is %s: %s'):format(status.health, status.line))
+  tell(('the daemon is %s: %s'):format(status.health, status.why or status.line))
 end
 
 function M.check()
