@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from cattrs import Converter
 from lsprotocol import types
-from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcInvalidParams
 
-from beastmode.core.errors import BeastError
 from beastmode_lsp.acting import TALKS, TITLES, Wish, act, diagnostic
-from beastmode_lsp.answers import ContentModifiedError, answer_error
+from beastmode_lsp.answers import ContentModifiedError
 from beastmode_lsp.applying import NotPossibleError, prepare, workspace_edit
 from beastmode_lsp.arguments import a_range
 from beastmode_lsp.documents import is_blank
@@ -137,12 +136,8 @@ async def resolve(session: Session, action: types.CodeAction, converter: Convert
     if not isinstance(action.data, dict) or action.edit is not None:
         return action
     data = converter.unstructure(action.data)
-    try:
+    with session.telling():
         return await _resolved(session, action, _wish(session, data))
-    except (BeastError, JsonRpcException) as error:
-        if not session.editor.shows_errors and getattr(error, "kind", "") != "cancelled":
-            session.say(answer_error(error)["message"], types.MessageType.Error)
-        raise
 
 
 def _wish(session: Session, data: dict[str, Any]) -> Wish:

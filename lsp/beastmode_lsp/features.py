@@ -165,4 +165,5 @@ def _completions(server: EditorServer, session: Session) -> None:
 def _command(server: EditorServer, session: Session, name: str, run: Run) -> None:
     @server.command(name)
     async def command(argument: Any = None) -> dict[str, Any]:
-        return await run(session, argument)
+        with session.telling():
+            return await run(session, argument)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
+from beastmode.core.errors import BeastError
+from beastmode_lsp.answers import answer_error
 from beastmode_lsp.documents import Documents, name_of, path_of
 from beastmode_lsp.editor import Editor
 from beastmode_lsp.inline import Ghosts
@@ -76,6 +80,11 @@ class Session:
     def chosen_model(self) -> str:
         """The model that answers this editor; empty: the daemon's default."""
         return self.settings.model if self.model is None else self.model
+
+    @property
+    def has_views(self) -> bool:
+        """Whether a plugin of ours is at the other end, which shows results in its own way: only such ask for these."""
+        return self.settings.deltas or self.settings.status
 
     def identity(self, model: str | None = None) -> dict[str, Any]:
         """What every question says of who asks.
@@ -167,6 +176,16 @@ class Session:
         if message not in self._said:
             self._said.add(message)
             self.say(message, types.MessageType.Warning)
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Says what goes wrong in the block, for an editor that does not show the errors of its requests."""
+        try:
+            yield
+        except (BeastError, JsonRpcException) as error:
+            if not self.editor.shows_errors and getattr(error, "kind", "") != "cancelled":
+                self.say(answer_error(error)["message"], types.MessageType.Error)
+            raise
 
     @property
     def run_folder(self) -> Path:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 import pytest
 
-from support.lsp_house import House, eventually
+from beastmode.cli.lsp_session import Session
+from support.lsp_client import LspError
+from support.lsp_house import EVERYTHING, House, eventually
+from support.scripts import Fail
 
 URI = "file:///work/a.py"
 TEXT = "def add(a, b):\n    return a - b\n"
@@ -57,3 +62,30 @@ def test_a_chat_is_shown_to_an_editor_that_asks_for_it(house: House) -> None:
     page = Path(unquote(urlparse(shown["uri"]).path)).read_text()
     assert page.startswith("> What is a semaphore?\n\nIt counts.\n")
     assert found["costLine"] in page
+
+
+@pytest.mark.parametrize(("name", "told"), [("helix", 1), ("Kate", 1), ("Visual Studio Code", 0)])
+def test_an_editor_that_shows_no_errors_of_commands_is_told_them(house: House, name: str, told: int) -> None:
+    house.coder.say = lambda asked: Fail(401)
+    editor = house.editor(EVERYTHING, name=name)
+    editor.open(URI, TEXT)
+    with pytest.raises(LspError) as refused:
+        editor.client.command("beast.explain", {"uri": URI})
+    errors = [one["message"] for one in editor.client.of("window/showMessage") if one["type"] == 1]
+    assert errors == [refused.value.message] * told
+
+
+def a_message(method: str, params: Any, **more: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", **more, "method": method, "params": params}, separators=(",", ":")).encode()
+
+
+def test_what_a_lost_server_showed_as_running_is_ended() -> None:
+    session = Session()
+    for token in ("whole", 2, "asked"):
+        session.hear(a_message("window/workDoneProgress/create", {"token": token}, id=f"c-{token}"))
+    for token, kinds in (("whole", ("begin", "end")), (2, ("begin", "report"))):
+        for kind in kinds:
+            session.hear(a_message("$/progress", {"token": token, "value": {"kind": kind}}))
+    told = [json.loads(body)["params"] for body in session.end_progress()]
+    assert [(one["token"], one["value"]["kind"]) for one in told] == [(2, "end"), ("asked", "begin"), ("asked", "end")]
+    assert session.end_progress() == []

@@ -10,9 +10,11 @@ from beastmode.cli import lsp_text
 REQUEST_FAILED = -32803
 KEPT_CHANGES = 400
 KEPT_CHANGES_BYTES = 256 * 1024
+HEAD_BYTES = 200
 
 _STATE = ("initialized", "workspace/didChangeConfiguration", "$/setTrace")
 _FOLDERS = "workspace/didChangeWorkspaceFolders"
+_PROGRESS, _PROGRESS_CREATE = "$/progress", "window/workDoneProgress/create"
 # The server writes its messages so; anything else is read as a whole.
 _HEAD = re.compile(rb'\{"jsonrpc":"2\.0","(?:id":(\d{1,15}|"[-.:\w]{1,100}"),"(result|error|method)"|method":)')
 
@@ -38,6 +40,7 @@ class Session:
         self._state: dict[str, bytes] = {}
         self._folders: list[bytes] = []
         self._documents: dict[str, Document] = {}
+        self._progress: dict[str, bool] = {}
 
     @property
     def initialized(self) -> bool:
@@ -91,6 +94,8 @@ class Session:
             False where the editor must not see it: the reply to an `initialize` that was sent again.
         """
         found = _HEAD.match(body)
+        if b"rogress" in body[:HEAD_BYTES]:
+            self._note_progress(json.loads(body))
         if found and not found[1]:
             return True
         if found and found[1].decode() != self._initialize_id:
@@ -110,6 +115,18 @@ class Session:
         else:
             self.pending.pop(key, None)
         return True
+
+    def _note_progress(self, message: dict[str, object]) -> None:
+        """What the editor shows as running: by its token as JSON, whether it has begun."""
+        method, params = message.get("method"), message.get("params")
+        if not isinstance(params, dict) or "token" not in params or method not in (_PROGRESS, _PROGRESS_CREATE):
+            return
+        token = json.dumps(params["token"])
+        value = params.get("value")
+        if method == _PROGRESS and isinstance(value, dict) and value.get("kind") == "end":
+            self._progress.pop(token, None)
+        else:
+            self._progress[token] = method == _PROGRESS
 
     def _hear_first(self, message: dict[str, object]) -> None:
         """The reply to the editor's own `initialize`."""
@@ -141,6 +158,17 @@ class Session:
             if method == "initialize":
                 self._initialize = None
         return lost
+
+    def end_progress(self) -> list[bytes]:
+        """What tells the editor that nothing runs any more, once the server has gone."""
+        said = []
+        for token, begun in self._progress.items():
+            begin = {"kind": "begin", "title": "BEAST"}
+            for value in ({"kind": "end", "message": "failed"},) if begun else (begin, {"kind": "end"}):
+                params = {"token": json.loads(token), "value": value}
+                said.append(json.dumps({"jsonrpc": "2.0", "method": _PROGRESS, "params": params}).encode())
+        self._progress.clear()
+        return said
 
     def replay(self) -> list[bytes]:
         """What a new server must hear: `initialize`, `initialized`, folders, settings, documents as they are."""

@@ -305,6 +305,8 @@ class Shim:
         self._failures += 1  # until a server has answered: one that fails each time is asked less and less
         self._tries = 0
         self._retry_s = now_s + (RETRIES_S[min(self._failures, len(RETRIES_S)) - 1] if self._failures > 1 else 0.0)
+        for body in self._session.end_progress():
+            self._out += _framed(body)
         for key, method in self._session.lose(for_good):
             self._out += _framed(_nothing(json.loads(key)) if method == "shutdown" else _failed(key, sentence, tips))
         self._write_editor()
