@@ -45,8 +45,9 @@ vscode: .venv/.ready-test ## Pack the extension for VS Code and Cursor: dist/bea
 	@mkdir -p dist
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix editors/vscode run --silent pack
 
-screenshots: .venv/.ready-test ## Take the pictures of docs/dashboard anew, in Chromium
+screenshots: .venv/.ready-test ## Take the pictures of docs/dashboard and of Neovim in docs/editors anew, in Chromium
 	@$(BIN)/python -P tests/support/pictures.py
+	@$(BIN)/python -P tests/support/neovim_pictures.py
 
 bench: .venv/.ready-test ## Run the benchmarks and show what changed since bench/baseline.json
 	@$(BIN)/python -P bench/run.py

@@ -84,8 +84,9 @@ end
 function M.main(run)
   local ok, problem = xpcall(run, debug.traceback)
   if not ok then
-    local log = vim.fn.readfile(vim.lsp.log.get_filename())
-    io.stderr:write(tostring(problem) .. '\n' .. table.concat(vim.list_slice(log, #log - 20), '\n') .. '\n')
+    local file = vim.lsp.log.get_filename()
+    local log = vim.fn.filereadable(file) == 1 and vim.fn.readfile(file, '', -20) or {} -- what the server complained of
+    io.stderr:write(tostring(problem) .. '\n' .. table.concat(log, '\n') .. '\n')
   end
   os.exit(ok and 0 or 1)
 end
