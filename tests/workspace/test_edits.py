@@ -108,9 +108,20 @@ class TestTheCodeOfAnAnswer:
         assert "nothing is changed" in outcome.summary
 
     def test_that_was_cut_off_changes_nothing(self) -> None:
-        outcome = outcome_of(make_task("refactor", Subject("shelf.py", SHELF), GET), fence(BETTER), "length")
+        outcome = outcome_of(
+            make_task("refactor", Subject("shelf.py", SHELF), GET), fence(BETTER).removesuffix("```\n"), "length"
+        )
         assert outcome.edits == []
         assert "cut off" in outcome.summary
+
+    def test_that_was_cut_off_after_its_code_is_taken(self) -> None:
+        task = make_task("refactor", Subject("shelf.py", SHELF), GET)
+        (edit,) = outcome_of(task, f"{fence(BETTER)}And so on, and so", "length").edits
+        assert apply_diff(SHELF, edit.diff) == WANTED
+
+    def test_that_is_the_whole_file_with_changes_elsewhere_gives_what_was_selected(self) -> None:
+        elsewhere = WANTED.replace("import os", "import sys").replace("(self, name, thing)", "(self, n, thing)")
+        assert after("refactor", SHELF, fence(elsewhere), GET) == WANTED.replace("import os", "import os\nimport sys")
 
     def test_that_is_what_was_there_changes_nothing(self) -> None:
         outcome = outcome_of(make_task("refactor", Subject("shelf.py", SHELF), GET), fence(OLD), "stop")
@@ -211,6 +222,13 @@ class TestGenerate:
 
     def test_makes_the_text_of_an_empty_file(self) -> None:
         assert after("generate", "", fence("x = 1\n"), instruction="set x") == "x = 1\n"
+
+    def test_puts_a_function_below_the_others_and_its_imports_at_the_top(self) -> None:
+        text = "import os\n\n\ndef f():\n    return 1\n"
+        answer = fence("import math\n\n\ndef g():\n    return math.pi\n")
+        assert after("generate", text, answer, Range(Position(5, 0), Position(5, 0))) == (
+            "import os\nimport math\n\n\ndef f():\n    return 1\n\n\ndef g():\n    return math.pi\n"
+        )
 
     def test_repeats_nothing_that_stands_around_the_cursor(self) -> None:
         text = "class A:\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2\n"

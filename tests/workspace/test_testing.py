@@ -67,6 +67,21 @@ def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path) -> Non
     assert not home(root, "a.py").startswith("tests/")
 
 
+@pytest.mark.parametrize(
+    ("path", "others", "said"),
+    [
+        ("a.py", [], "`a`"),
+        ("src/pkg/a.py", ["src/pkg/__init__.py"], "`pkg.a`"),
+        ("src/a.ts", [], "`./a`"),
+        ("src/a.js", ["test/b.test.js"], "`../src/a`"),
+    ],
+)
+def test_the_model_is_told_how_to_import_what_it_tests(path: str, others: list[str], said: str, tmp_path: Path) -> None:
+    home(tmp_path, path, *others)
+    task = make_task("tests", find_subject(str(tmp_path), path, []))
+    assert f"imported from {said}" in str(task.messages[0].content)
+
+
 def made(root: Path, path: str, answer: str, *documents: Document) -> Edit:
     task = make_task("tests", find_subject(str(root), path, list(documents)))
     (edit,) = outcome_of(task, answer, "stop").edits

@@ -15,7 +15,7 @@ from beastmode.workspace.prompting import CURSOR, Diagnostic, problems, shown_fi
 from beastmode.workspace.python_code import parsed
 from beastmode.workspace.selection import Selection, select, select_problem
 from beastmode.workspace.subject import Subject, digest
-from beastmode.workspace.testing import Home, home_of_tests
+from beastmode.workspace.testing import SCRIPTS, Home, home_of_tests, module_of, relative_module
 from beastmode.workspace.windows import SELECTION_MAX_CHARS, Window, window_around
 
 Kind = Literal["explain", "fix", "refactor", "docstring", "tests", "generate", "ask"]
@@ -187,4 +187,16 @@ def _tests(subject: Subject, language: Language, home: Home) -> str:
             f"{task} They are added at the end of `{home.path}`: your code block holds what is added alone, and the "
             f"imports that the file lacks. {_ONE_BLOCK}"
         )
-    return f"{task} They become the new file `{home.path}`: your code block holds all of it. {_ONE_BLOCK}"
+    return (
+        f"{task} They become the new file `{home.path}`: your code block holds all of it. What is tested is not "
+        f"written again{_imported(subject, language, home)}. {_ONE_BLOCK}"
+    )
+
+
+def _imported(subject: Subject, language: Language, home: Home) -> str:
+    """How a test reaches what it tests, where that can be told."""
+    if language.id == "python" and home.path != subject.path:
+        return f" but imported from `{module_of(subject)}`"
+    if language.id in SCRIPTS:
+        return f" but imported from `{relative_module(subject.path, home.path)}`"
+    return ""

@@ -9,7 +9,8 @@ from beastmode.workspace.languages import Language
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.python_code import docstring_of, imports_in, parsed
-from beastmode.workspace.replacing import in_style_of, margin, moved, trimmed
+from beastmode.workspace.replacing import in_style_of, moved
+from beastmode.workspace.surroundings import margin, trimmed
 
 IMPORT_MAX_LINES = 40
 _IMPORT = re.compile(

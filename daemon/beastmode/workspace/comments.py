@@ -7,8 +7,9 @@ import re
 from beastmode.workspace.languages import Language
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
-from beastmode.workspace.replacing import margin, margin_text, moved, replaced, selected_rows, trimmed
+from beastmode.workspace.replacing import margin_text, moved, replaced
 from beastmode.workspace.selection import Selection
+from beastmode.workspace.surroundings import margin, selected_rows, trimmed
 
 _STRINGS = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|`(?:\\.|[^`\\])*`'
 _BLOCKS = {"//": r"/\*.*?\*/", "--": r"--\[\[.*?\]\]|\{-.*?-\}|/\*.*?\*/", "": r"/\*.*?\*/|<!--.*?-->"}

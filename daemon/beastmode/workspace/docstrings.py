@@ -9,8 +9,9 @@ import re
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.python_code import Named, definitions, docstring_of, parsed, same_but_for_docstrings
-from beastmode.workspace.replacing import indent_text, margin, moved, trimmed, unit_of
+from beastmode.workspace.replacing import indent_text, moved, unit_of
 from beastmode.workspace.selection import Selection
+from beastmode.workspace.surroundings import margin, trimmed
 
 _QUOTED = re.compile(r"[rRuU]?(\"\"\"|''')(.*?)\1", re.DOTALL)
 

@@ -15,9 +15,10 @@ from beastmode.workspace.inserting import inserted
 from beastmode.workspace.positions import line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.python_code import parsed
-from beastmode.workspace.replacing import is_whole_file, replaced
+from beastmode.workspace.replacing import replaced
 from beastmode.workspace.replies import code_in
 from beastmode.workspace.subject import digest
+from beastmode.workspace.surroundings import is_whole_file
 from beastmode.workspace.testing import Home
 
 
@@ -61,10 +62,11 @@ def outcome_of(task: Task, answer: str, finish_reason: str | None) -> Outcome:
     """
     if task.kind in TALKS:
         return Outcome(f"{'Explained' if task.kind == 'explain' else 'Answered about'} {task.subject.path}.")
-    if finish_reason == "length":
-        return Outcome("The answer was cut off before its end, so nothing is changed: allow it more tokens.")
     selected = task.lines.text[task.selection.start : task.selection.end]
-    code = code_in(answer, selected, task.language.id)
+    cut = finish_reason == "length"
+    code = code_in(answer, selected, task.language.id, whole=not cut)
+    if code is None and cut:
+        return Outcome("The answer was cut off before its end, so nothing is changed: allow it more tokens.")
     if task.kind == "docstring":
         return _documented(task, code or answer)
     if code is None:
@@ -77,8 +79,12 @@ def outcome_of(task: Task, answer: str, finish_reason: str | None) -> Outcome:
 def _with(task: Task, code: str) -> str:
     """The file with the code in the place of the selection, or at the cursor."""
     lines, selection = task.lines, task.selection
-    if selection.empty:
+    if selection.empty and not (task.language.id == "python" and lines.text[: selection.start].strip()):
         return inserted(lines, selection, code)
+    if selection.empty:
+        imports, code = leading_imports(code, "")
+        after = inserted(lines, selection, code)
+        return with_imports(after, missing_imports(after, imports))
     whole = is_whole_file(lines, selection, with_lf(code).split("\n"))
     python = task.language.id == "python" and parsed(lines.text) is not None
     if python and task.kind in ("fix", "refactor") and selection.whole_lines and not whole:

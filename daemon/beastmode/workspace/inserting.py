@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-from beastmode.workspace.positions import Lines, line_end
+from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
-from beastmode.workspace.replacing import in_style_of, indent_text, margin, moved, trimmed, unit_of, without_context
+from beastmode.workspace.replacing import in_style_of, indent_text, moved, unit_of
 from beastmode.workspace.selection import Selection
+from beastmode.workspace.surroundings import margin, trimmed, without_context
 
 _GOES_ON = re.compile(r"(?:[-=(\[{,+*/<>|&.%!?:]|\b(?:return|in|is|not|and|or|await|yield|import|from|new|typeof))\s*$")
 _OPENS = re.compile(r"[:{(\[]\s*$")
@@ -50,7 +51,19 @@ def _on_blank_line(lines: Lines, selection: Selection, rows: list[str], before: 
         new = moved(rows, margin(rows), " " * (margin(rows) + shift))
     else:
         new = moved(rows, margin(rows), before) if before else rows
+        new = [*_gap(lines, line, rows), *new] if not before else new
+    if line and lines.end_of(line) == len(lines.text):
+        new = [*new, ""]  # the file ended with a line end, and so it does
     return lines.text[: lines.start_of(line)] + end.join(new) + lines.text[lines.end_of(line) :]
+
+
+def _gap(lines: Lines, line: int, rows: list[str]) -> list[str]:
+    """The two blank lines that stand before a definition of Python, as far as they are missing."""
+    above = [content(row) for row in lines.lines[:line]]
+    if not above or not rows or not rows[0].startswith(("def ", "class ", "async def ", "@")):
+        return []
+    blank = next((count for count, row in enumerate(reversed(above)) if row.strip()), 2)
+    return [""] * max(0, 2 - blank)
 
 
 def _step(lines: Lines) -> str:

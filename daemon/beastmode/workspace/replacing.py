@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from difflib import SequenceMatcher
 from itertools import pairwise
@@ -11,6 +10,7 @@ from beastmode.workspace.blocks import indent_of
 from beastmode.workspace.positions import Lines, content, line_end, split_lines
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.selection import Selection
+from beastmode.workspace.surroundings import is_whole_file, margin, selected_rows, trimmed, without_context
 
 TAB_COLUMNS = 8
 DEFAULT_UNIT = 4
@@ -40,95 +40,11 @@ def replaced(lines: Lines, selection: Selection, code: str, accepts: Accepts) ->
     return next((text for text in made if accepts(text)), made[0])
 
 
-def selected_rows(lines: Lines, selection: Selection) -> list[str]:
-    """The lines that a selection touches.
-
-    Args:
-        lines: The text.
-        selection: A part of it.
-    """
-    return lines.lines[selection.first_line : selection.last_line + 1]
-
-
-def trimmed(rows: list[str]) -> list[str]:
-    """Lines without the blank ones at either end.
-
-    Args:
-        rows: Lines.
-    """
-    while rows and not rows[0].strip():
-        rows = rows[1:]
-    while rows and not rows[-1].strip():
-        rows = rows[:-1]
-    return rows
-
-
-def is_whole_file(lines: Lines, selection: Selection, rows: list[str]) -> bool:
-    """Whether code is all of the file: every line outside of the selection is in it, in order, and more.
-
-    Args:
-        lines: The file.
-        selection: What is replaced.
-        rows: The code.
-    """
-    outside = [*lines.lines[: selection.first_line], *lines.lines[selection.last_line + 1 :]]
-    wanted = [row.strip() for row in outside if row.strip()]
-    given = iter(row.rstrip() for row in rows)
-    return len(wanted) > 1 and all(any(content(one).rstrip() == row for row in given) for one in outside if one.strip())
-
-
 def _as_whole_file(lines: Lines, rows: list[str]) -> str:
     text = lines.text
     start, stop = len(text) - len(text.lstrip("\r\n")), len(text.rstrip("\r\n"))
     whole = Selection(start, stop, lines.line_of(start), lines.line_of(stop), True)
     return text[:start] + with_ends(lines, whole, rows) + text[stop:]
-
-
-# -- context that was repeated ----------------------------------------------------------------------------------------
-
-
-def without_context(lines: Lines, selection: Selection, rows: list[str]) -> tuple[list[str], int | None]:
-    """Leaves out what the code repeats of the lines before and after the selection.
-
-    Args:
-        lines: The text.
-        selection: What is replaced.
-        rows: The code.
-
-    Returns:
-        What is left, and how much deeper it has to be indented, where what was repeated tells.
-    """
-    own = [content(row) for row in selected_rows(lines, selection)]
-    before = [content(row) for row in lines.lines[: selection.first_line]]
-    after = [content(row) for row in lines.lines[selection.last_line + 1 :]]
-    first, shift = _repeated(rows, _trimmed_end(before), own)
-    last, shift_after = _repeated(rows[::-1], _trimmed_end(after[::-1]), own[::-1])
-    if first and last and (shift != shift_after or first + last >= len(rows)):
-        last, shift_after = 0, None
-    left = trimmed(rows[first : len(rows) - last])
-    known = shift if first else shift_after
-    strange = any(row.strip() for row in own) and known is not None and margin(left) + known != margin(own)
-    if known is None or not left or strange:
-        return rows, None
-    return left, known
-
-
-def _trimmed_end(rows: list[str]) -> list[str]:
-    while rows and not rows[-1].strip():
-        rows = rows[:-1]
-    return rows
-
-
-def _repeated(rows: list[str], before: list[str], own: list[str]) -> tuple[int, int | None]:
-    """How many of the first rows are the last ones of what stands before, and how much deeper they stand there."""
-    for count in range(min(len(rows) - 1, len(before)), 0, -1):
-        pairs = [(a, b) for a, b in zip(rows[:count], before[-count:], strict=True) if a.strip() or b.strip()]
-        if any(a.strip() != b.strip() for a, b in pairs) or not any(re.search(r"\w{3}", a) for a, _ in pairs):
-            continue
-        shifts = {indent_of(b) - indent_of(a) for a, b in pairs}
-        if len(shifts) == 1 and [row.strip() for row in own[:count]] != [row.strip() for row in rows[:count]]:
-            return count, shifts.pop()
-    return 0, None
 
 
 # -- indentation ------------------------------------------------------------------------------------------------------
@@ -180,15 +96,6 @@ def indent_text(row: str) -> str:
         row: One line.
     """
     return row[: len(row) - len(row.lstrip())]
-
-
-def margin(rows: list[str]) -> int:
-    """The columns that all lines are indented.
-
-    Args:
-        rows: Lines; blank ones do not count.
-    """
-    return min((indent_of(row) for row in rows if row.strip()), default=0)
 
 
 def moved(rows: list[str], columns: int, indent: str) -> list[str]:

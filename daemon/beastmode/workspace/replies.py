@@ -57,18 +57,21 @@ def _block(inside: list[str], language: str, closed: bool) -> Block:
     return Block("".join(f"{line}\n" for line in inside), language, closed)
 
 
-def code_in(answer: str, selected: str = "", language: str = "") -> str | None:
+def code_in(answer: str, selected: str = "", language: str = "", *, whole: bool = True) -> str | None:
     """The code of an answer; None where there is none.
 
     Args:
         answer: Markdown.
         selected: What the code takes the place of; of several blocks, the one that is likest to it is meant.
         language: What the file is written in.
+        whole: The answer came to its end; of one that was cut off only blocks that were closed count.
     """
     answer = _THOUGHTS.sub("", with_lf(answer))
-    if language == "markdown":
+    if language == "markdown" and whole:
         return _to_the_last_fence(answer)
-    found = [block for block in blocks_in(answer) if block.text.strip()]
+    found = [block for block in blocks_in(answer) if block.text.strip() and (whole or block.closed)]
+    if not found and not whole:
+        return None
     if not found:
         return None if "```" in answer or "~~~" in answer else _unfenced(answer, selected)
     aside = _ASIDE if language in _SHELLS else _ASIDE | _SHELLS

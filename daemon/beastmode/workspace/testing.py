@@ -14,7 +14,7 @@ from beastmode.workspace.attachments import read_inside, refuse_secret
 from beastmode.workspace.languages import Language
 from beastmode.workspace.subject import BOM, Subject
 
-_SCRIPTS = frozenset(("javascript", "javascriptreact", "typescript", "typescriptreact"))
+SCRIPTS = frozenset(("javascript", "javascriptreact", "typescript", "typescriptreact"))
 _SOURCES = ("src", "lib", "app")
 _PATTERNS = {
     "go": ["{folder}/{stem}_test.go"],
@@ -64,6 +64,32 @@ def home_of_tests(subject: Subject, language: Language) -> Home:
     return Home(next(path for path in itertools.chain(paths, _numbered(beside)) if not _taken(subject, path)), None)
 
 
+def module_of(subject: Subject) -> str:
+    """How a Python file is imported: from the first folder above it that is no package.
+
+    Args:
+        subject: The file.
+    """
+    path = PurePosixPath(subject.path)
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while folder.name and "__init__.py" in _names(subject, folder):
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts) or path.parent.name
+
+
+def relative_module(path: str, home: str) -> str:
+    """How a script is imported by another.
+
+    Args:
+        path: The script.
+        home: The one that imports it.
+    """
+    found = os.path.relpath(PurePosixPath(path).with_suffix(""), PurePosixPath(home).parent)
+    return found if found.startswith(".") else f"./{found}"
+
+
 def is_test(path: str, language: Language) -> bool:
     """Whether a file holds tests already.
 
@@ -82,7 +108,7 @@ def _candidates(subject: Subject, language: Language) -> Iterator[str]:
     path = PurePosixPath(subject.path)
     if language.id == "python":
         yield from _for_python(subject, path)
-    elif language.id in _SCRIPTS:
+    elif language.id in SCRIPTS:
         yield from _for_script(subject, path)
     else:
         words = {
