@@ -2,7 +2,8 @@
 
 An edit goes out with the version that it was made or moved for, right after that version was looked at. What the user
 types while it travels makes the editor refuse it; then it is moved once more, a few times. Editors that take no
-versions (`changes` only) can not refuse: what is typed within one message's way, a few milliseconds, is their risk.
+versions (`changes` only) can not refuse: they get edits for the very text that was asked about, never moved ones, and
+what is typed within one message's way, a few milliseconds, is their risk; where that happened, the user is told.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING
 from lsprotocol import types
 
 from beastmode_lsp.documents import Document, Snapshot, path_of
-from beastmode_lsp.edits import Edit, is_missing, rebase
-from beastmode_lsp.positions import Point, character_of
+from beastmode_lsp.edits import Edit, apply, is_missing, rebase
+from beastmode_lsp.positions import Point, character_of, replace
 from beastmode_lsp.proposals import FileChange, Proposal, read
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ QUIET_S = 0.25
 ANNOTATION = "beast"
 MOVED_ON = "The text has changed where the answer would change it, so nothing was applied."
 TextEdits = Sequence[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit]
+CROSSED = (
+    "BEAST: you typed while the edit was on its way, and this editor can not tell. Look at it: undo takes it back."
+)
 Operation = types.TextDocumentEdit | types.CreateFile | types.RenameFile | types.DeleteFile
 
 
@@ -85,6 +89,8 @@ async def _send(session: Session, proposal: Proposal) -> bool:
         result = await session.server.workspace_apply_edit_async(params)
         if result.applied:
             if not await _was_lost(sent):
+                if not session.editor.versioned and _crossed(sent):
+                    session.say(CROSSED, types.MessageType.Warning)
                 return True
             reason = MOVED_ON
         else:
@@ -171,9 +177,9 @@ def _modification(session: Session, change: FileChange, note: str | None, sent: 
         known = document is not None and document is snapshot.document
         if document is None:
             raise NotPossibleError("The document was closed meanwhile, so nothing was applied.")
-        moved = rebase(
-            change.edits, snapshot, document.lines, document.changes_since(snapshot.serial) if known else None
-        )
+        movable = known and session.editor.versioned
+        changes = document.changes_since(snapshot.serial) if movable else None
+        moved = rebase(change.edits, snapshot, document.lines, changes)
         if moved is None:
             raise NotPossibleError(MOVED_ON)
         lines, edits, version = document.lines, moved, document.version
@@ -226,3 +232,18 @@ def _missing(sent: list[Sent]) -> bool:
         for one in sent
         if one.document.serial != one.snapshot.serial
     )
+
+
+def _crossed(sent: list[Sent]) -> bool:
+    """Whether what the editor made of the edit is not what was meant, since something else was typed before it."""
+    for one in sent:
+        wanted = apply(one.snapshot.lines, one.edits)
+        lines = list(one.snapshot.lines)
+        changes = one.document.changes_since(one.snapshot.serial) or []
+        reached = not changes  # nothing is known: it is believed
+        for change in changes:
+            replace(lines, change.span, change.text)
+            reached = reached or lines == wanted
+        if not reached:
+            return True
+    return False

@@ -30,7 +30,7 @@ async def ask(session: Session, method: str, params: dict[str, Any], title: str,
         BeastError: What the daemon answered.
     """
     stream = Stream(session, id)
-    with stream:
+    with stream, _Noting(session):
         progress = Progress(
             session.server, session.cancellers, title, progress_token(), shows=session.editor.shows_progress
         )
@@ -44,6 +44,20 @@ async def ask(session: Session, method: str, params: dict[str, Any], title: str,
             answer = await session.daemon.call(method, {**params, "stream": True}, came)
     session.last_request = answer.get("request_id") or session.last_request
     return answer
+
+
+class _Noting:
+    """Notes the request of an answer that did not come, so that it can be explained."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        """Nothing is known yet."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
+        if isinstance(error, BeastError) and error.request_id is not None:
+            self._session.last_request = error.request_id
 
 
 class Stream:

@@ -30,6 +30,7 @@ from beastmode_lsp.positions import (
     point_of,
     replace,
     split_lines,
+    text_in,
     units,
 )
 
@@ -100,6 +101,7 @@ class Document:
         self.version = version
         self.closed = False
         self._encoding = encoding
+        self._chars = len(text)
         self._whole: str | None = text  # cut into lines when they are needed: most documents are only looked at
         self._cut: list[str] = []
         self._changes: deque[Change] = deque()
@@ -125,10 +127,9 @@ class Document:
         Args:
             limit_bytes: The limit.
         """
-        pieces = [self._whole] if self._whole is not None else self._cut
-        if sum(map(len, pieces)) > limit_bytes:
-            return True
-        return sum(units(piece, UTF8) for piece in pieces) > limit_bytes
+        if not limit_bytes // 4 < self._chars <= limit_bytes:
+            return self._chars > limit_bytes  # no character takes more than four bytes
+        return units(self.text, UTF8) > limit_bytes
 
     def point(self, position: types.Position) -> Point:
         """The place that the editor means by a position."""
@@ -176,6 +177,7 @@ class Document:
 
     def _replace(self, span: Span, text: str, version: int) -> None:
         before = len(self.lines)
+        self._chars += len(text) - len(text_in(self.lines, span))
         replace(self.lines, span, text)
         self.version = version
         self.serial += 1

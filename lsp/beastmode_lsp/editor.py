@@ -57,6 +57,7 @@ class Editor:
         shows_progress: It takes `window/workDoneProgress/create`.
         asks_inline: It asks for inline completion.
         has_settings: It answers `workspace/configuration`.
+        registers_settings: It tells of new settings once it is asked to.
         refreshes_lenses: It takes `workspace/codeLens/refresh`.
         shows_errors: It shows errors of requests to its user.
     """
@@ -72,6 +73,7 @@ class Editor:
     shows_progress: bool = False
     asks_inline: bool = False
     has_settings: bool = False
+    registers_settings: bool = False
     refreshes_lenses: bool = False
     shows_errors: bool = False
 
@@ -89,6 +91,7 @@ class Editor:
         edit = workspace.workspace_edit or types.WorkspaceEditClientCapabilities()
         action = document.code_action or types.CodeActionClientCapabilities()
         resolve = action.resolve_support
+        changed = workspace.did_change_configuration or types.DidChangeConfigurationClientCapabilities()
         operations = frozenset(str(getattr(one, "value", one)) for one in edit.resource_operations or ())
         annotates = edit.change_annotation_support is not None
         label = label_of(name)
@@ -104,6 +107,7 @@ class Editor:
             shows_progress=bool(window.work_done_progress),
             asks_inline=document.inline_completion is not None,
             has_settings=bool(workspace.configuration),
+            registers_settings=bool(changed.dynamic_registration),
             refreshes_lenses=workspace.code_lens is not None and bool(workspace.code_lens.refresh_support),
             shows_errors=label in _TELLS_ERRORS,
         )

@@ -210,7 +210,7 @@ def rebase(
     Returns:
         The edits; None where one can not be placed for sure.
     """
-    if len(lines) == len(snapshot.lines) and list(lines) == list(snapshot.lines):
+    if lines == snapshot.lines:
         return list(edits)
     if changes is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,8 @@ def _life(server: EditorServer, session: Session) -> None:
     def initialized(params: types.InitializedParams) -> None:
         for warning in session.pending_warnings:
             session.warn_once(warning)
+        if session.editor.registers_settings:
+            server.background(_follow_settings(server))
         server.background(_configure(session, None))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
@@ -100,6 +103,15 @@ def _life(server: EditorServer, session: Session) -> None:
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def folders(params: types.DidChangeWorkspaceFoldersParams) -> None:
         """Pygls keeps them."""
+
+
+async def _follow_settings(server: EditorServer) -> None:
+    """Asks an editor to say when its settings change; some say nothing unasked."""
+    method = types.WORKSPACE_DID_CHANGE_CONFIGURATION
+    options = types.DidChangeConfigurationRegistrationOptions(section="beast")
+    wanted = types.Registration(id="beast-settings", method=method, register_options=options)
+    with contextlib.suppress(JsonRpcException):
+        await server.client_register_capability_async(types.RegistrationParams(registrations=[wanted]))
 
 
 async def _configure(session: Session, pushed: Any) -> None:

@@ -64,7 +64,8 @@ async def cost(session: Session, given: Any) -> dict[str, Any]:
     day = await today(session.daemon)
     month = sums((await session.daemon.call("cost.report", {"by": "model"}))["total"])
     line = f"today {in_words(day)} · this month {in_words(month)}"
-    session.say(f"BEAST: {line}")
+    if not session.has_views:
+        session.say(f"BEAST: {line}")
     return {"today": day, "month": month, "line": line}
 
 
@@ -88,7 +89,8 @@ def with_model(found: dict[str, Any], model: str) -> dict[str, Any]:
     """
     day = found["today"]
     rate = f" · {round(100 * day['hit_rate'])}% cached" if day["hit_rate"] is not None else ""
-    line = f"BEAST {found['health']} · {model or 'default model'} · {money(day['cost_usd'])} today{rate}"
+    paid = f" · {money(day['cost_usd'])} today" if day["cost_usd"] is not None else ""
+    line = f"BEAST {found['health']} · {model or 'default model'}{paid}{rate}"
     return {**found, "model": model, "line": line}
 
 
@@ -175,7 +177,8 @@ async def reject(session: Session, given: Any) -> dict[str, Any]:
     fields = take("beast.reject", given, {"request_id": str})
     request_id = _named_or_last(session, fields)
     found = await session.daemon.call("cache.reject", {"request_id": request_id})
-    session.say("BEAST: that answer will not be given to that question again.")
+    if not session.has_views:
+        session.say("BEAST: that answer will not be given to that question again.")
     return {**(found if isinstance(found, dict) else {}), "request_id": request_id}
 
 

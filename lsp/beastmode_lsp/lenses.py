@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from beastmode_lsp.session import Session
 
 MOST = 100
+MOST_LINES = 20_000
 _DEFINITION = re.compile(
     r"\s*(?:(?:export|default|pub(?:\([^)]*\))?|public|private|protected|static|async|abstract|final|override|local)\s+)*"
     r"(?:def|class|function\*?|func|fn|fun|impl|trait|struct|interface|module|sub|proc)\s+[\w$:.\"'<(]"
@@ -34,7 +35,7 @@ def lenses(session: Session, uri: str) -> list[types.CodeLens]:
         return []
     lines = document.lines
     found: list[types.CodeLens] = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines[:MOST_LINES]):
         if not is_definition(line):
             continue
         end = character_of(lines, Point(number, content_length(line)), session.documents.encoding)

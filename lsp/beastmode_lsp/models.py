@@ -156,5 +156,6 @@ async def register_model(session: Session, given: Any) -> dict[str, Any]:
             error.message = error.message.replace(key, "***")
         raise
     session.catalogue.renew()
-    session.say(f"BEAST: {fields['id']} is registered.")
+    if not session.has_views:
+        session.say(f"BEAST: {fields['id']} is registered.")
     return found

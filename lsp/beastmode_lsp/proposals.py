@@ -97,7 +97,8 @@ async def propose(session: Session, title: str, answer: dict[str, Any], asked: S
 async def _change(session: Session, edit: dict[str, Any], asked: Snapshot) -> tuple[FileChange, str | None]:
     """One file's change, and why it can not be applied."""
     place = session.place(asked.uri)
-    root, name = place.get("workspace"), edit["path"]
+    path, name = path_of(asked.uri), edit["path"]
+    root = place.get("workspace") or (str(Path(path).parent) if path is not None else None)
     uri = asked.uri if name == place["path"] else _uri(root, name)
     change = FileChange(edit.get("kind", "modify"), uri or name, edit.get("diff") or "")
     if uri is None:
@@ -119,11 +120,16 @@ async def _fit(session: Session, change: FileChange, edit: dict[str, Any], asked
         change.text = "".join(apply([""], edits_of(change.diff, [""])))
         return
     change.snapshot = asked if change.uri == asked.uri else await read(session, change.uri)
-    before = change.snapshot.text.removeprefix(BOM)
+    change.edits = await asyncio.to_thread(_meant, change.snapshot, edit)
+
+
+def _meant(snapshot: Snapshot, edit: dict[str, Any]) -> list[Edit]:
+    """What a diff means for a text, without its byte order mark, which the daemon does not see."""
+    before = snapshot.text.removeprefix(BOM)
     if edit.get("before_sha256") != digest(before):
         raise DiffError(f"{edit['path']} is not the text that the answer was made for.")
-    if change.diff:
-        change.edits = _behind_mark(edits_of(change.diff, split_lines(before)), change.snapshot.lines)
+    diff = edit.get("diff")
+    return _behind_mark(edits_of(diff, split_lines(before)), snapshot.lines) if diff else []
 
 
 def _behind_mark(edits: list[Edit], lines: Sequence[str]) -> list[Edit]:

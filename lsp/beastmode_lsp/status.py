@@ -18,7 +18,7 @@ EVERY_S = 5.0
 UNREACHABLE: dict[str, Any] = {
     "health": "unreachable",
     "why": "The daemon does not answer. Try: beast status",
-    "today": {"cost_usd": 0.0, "saved_usd": 0.0, "requests": 0, "hit_rate": None},
+    "today": {"cost_usd": None, "saved_usd": None, "requests": None, "hit_rate": None},
 }
 
 

@@ -247,3 +247,38 @@ def test_line_ends_of_windows_stay(house: House) -> None:
     assert editor.apply(editor.choose(URI, "BEAST: Refactor")["edit"])["applied"]
     assert editor.texts[URI].startswith("def add(a, b):\r\n    total = a + b\r\n    return total\r\n")
     assert "\n" not in editor.texts[URI].replace("\r\n", "")
+
+
+def test_an_action_without_versions_is_not_moved(house: House) -> None:
+    """Such an editor could not refuse it, so only the very text that was asked about is changed."""
+    house.coder.answers(f"```python\n{FIXED}\n```", pause_s=0.05)
+    editor = house.editor({**EVERYTHING, "workspace": {"applyEdit": True}})
+    editor.open(URI, TEXT)
+    pending = editor.client.begin("workspace/executeCommand", {"command": "beast.fix", "arguments": [{"uri": URI}]})
+    eventually(lambda: house.coder.calls)
+    editor.type(URI, len(TEXT), len(TEXT), "# far below\n")
+    assert pending.result()["applied"] is False
+    assert editor.texts[URI] == TEXT + "# far below\n"
+
+
+def test_the_user_is_told_where_an_edit_without_versions_crossed_what_was_typed(house: House) -> None:
+    house.coder.codes(FIXED)
+    editor = house.editor({**EVERYTHING, "workspace": {"applyEdit": True}})
+    editor.open(URI, TEXT)
+
+    def race(params: dict) -> dict:  # type: ignore[type-arg]
+        editor.type(URI, len(TEXT), len(TEXT), "# typed\n")
+        return editor.apply(params["edit"])
+
+    editor.client.answers["workspace/applyEdit"] = race
+    assert editor.client.command("beast.fix", {"uri": URI})["applied"] is True
+    (said,) = editor.client.of("window/showMessage")
+    assert "you typed while the edit was on its way" in said["message"]
+
+
+def test_an_unversioned_edit_that_crossed_nothing_is_not_remarked(house: House) -> None:
+    house.coder.codes(FIXED)
+    editor = house.editor({**EVERYTHING, "workspace": {"applyEdit": True}})
+    editor.open(URI, TEXT)
+    assert editor.client.command("beast.fix", {"uri": URI})["applied"] is True
+    assert editor.client.of("window/showMessage") == []
