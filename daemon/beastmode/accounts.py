@@ -230,6 +230,8 @@ def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
         client=request.client,
         session_id=request.session_id,
         tags=request.tags,
+        kind=request.kind,
+        traceparent=request.traceparent,
     )
     if ticket.decision is not None:
         row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
@@ -354,6 +356,8 @@ def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
         client=request.client,
         session_id=request.session_id,
         tags=request.tags,
+        kind=request.kind,
+        traceparent=request.traceparent,
     )
     if ticket.decision is not None:
         row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence

@@ -330,6 +330,9 @@ DELETE FROM facet_kind WHERE dim > 9;
 DELETE FROM kind WHERE key GLOB 'count*' OR key GLOB 'answer*' OR key GLOB 'timed*';
 ALTER TABLE facet_todo DROP COLUMN done;
 ALTER TABLE rolled DROP COLUMN late;
+DROP TABLE content;
+ALTER TABLE request DROP COLUMN asked;
+ALTER TABLE request DROP COLUMN traceparent;
 PRAGMA user_version = 4;
 COMMIT;
 """

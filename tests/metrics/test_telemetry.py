@@ -23,6 +23,7 @@ from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.telemetry import Telemetry
 from support.collector import Collector, attributes
 from support.daemon import Daemon
+from support.http_caller import Door, chat
 from support.ledger import NOON_S, StillClock, row
 from support.provider_server import ProviderServer
 from support.waiting import until
@@ -145,6 +146,32 @@ async def test_metrics_add_up_what_the_spans_tell(sender: Telemetry, collector: 
     assert found["beast.cost"].sum.data_points[0].as_double == pytest.approx(0.008)
 
 
+@pytest.mark.parametrize(
+    ("kind", "operation"), [("chat", "chat"), ("completion", "text_completion"), ("embedding", "embeddings")]
+)
+async def test_the_operation_is_what_was_asked_for(
+    sender: Telemetry, collector: Collector, ledger: Ledger, kind: Any, operation: str
+) -> None:
+    assert operation in {one.value for one in gen_ai_attributes.GenAiOperationNameValues}
+    ledger.record(row("req_1", kind=kind, model_served="custom:a"))
+    await sender.turn()
+    (span,) = collector.spans
+    assert (span.name, attributes(span)["gen_ai.operation.name"]) == (f"{operation} custom:a", operation)
+
+
+async def test_a_span_joins_the_trace_of_its_caller(sender: Telemetry, collector: Collector, ledger: Ledger) -> None:
+    ledger.record(row("req_1", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
+    ledger.record(row("req_2"))
+    await sender.turn()
+    joined, alone = collector.spans
+    assert (joined.trace_id.hex(), joined.parent_span_id.hex()) == (
+        "0af7651916cd43dd8448eb211c80319c",
+        "b7ad6b7169203331",
+    )
+    assert (len(alone.trace_id), alone.parent_span_id) == (16, b"")
+    assert alone.trace_id != joined.trace_id
+
+
 async def test_what_was_before_the_start_is_not_sent(collector: Collector, ledger: Ledger) -> None:
     ledger.record(row("req_old"))
     sender = Telemetry(OtelSettings(endpoint=collector.url), "1", ledger)
@@ -234,3 +261,16 @@ def test_a_real_daemon_sends_a_span_of_each_request_and_no_word_of_it(collector:
         daemon.stop()
     assert collector.metrics["gen_ai.client.operation.duration"].histogram.data_points
     assert not any(b"private" in body for body in collector.raw)
+
+
+def test_over_http_a_traceparent_is_the_spans_parent_and_a_wrong_one_is_passed_over(collector: Collector) -> None:
+    with Daemon(f'[otel]\nendpoint = "{collector.url}"\n') as daemon:
+        daemon.add("echo:echo")
+        door = Door.of(daemon)
+        for traceparent in ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "00-" + "0" * 32 + "-" + "b" * 16 + "-01", "x"):
+            got = door.send(
+                "POST", "/v1/chat/completions", chat(traceparent, "echo:echo"), {"traceparent": traceparent}
+            )
+            assert got.status == 200
+        until(lambda: len(collector.spans) == 3, 30.0)
+        assert [span.parent_span_id.hex() for span in collector.spans] == ["b" * 16, "", ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from beastmode.core.types import CacheResult, Origin, Outcome, Tier, Usage
+from beastmode.core.types import CacheResult, Kind, Origin, Outcome, Tier, Usage
 
 AGAINST = "; against "
 """In the words of a price it stands before the model against which the saving of routing is told."""
@@ -65,6 +65,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
         tags: Labels.
         route: Reason of the route.
         content: What was asked and answered; None unless the user keeps that.
+        kind: What was asked for.
+        traceparent: The caller's span, as it named it.
     """
 
     request_id: str
@@ -98,3 +100,5 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     tags: list[str] = []
     route: str | None = None
     content: Content | None = None
+    kind: Kind = "chat"
+    traceparent: str | None = None

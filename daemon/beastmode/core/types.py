@@ -69,6 +69,7 @@ class Request(msgspec.Struct, kw_only=True):
         tags: Free labels for cost reports and budgets.
         session_id: The chat session it continues.
         client: The door it came through.
+        traceparent: The caller's span, in the words of W3C Trace Context; None: it named none.
         request_id: Set by the gateway.
     """
 
@@ -88,6 +89,7 @@ class Request(msgspec.Struct, kw_only=True):
     tags: list[str] = []
     session_id: str | None = None
     client: str = "socket"
+    traceparent: str | None = None
     request_id: str = ""
 
 

@@ -24,8 +24,11 @@ REQUEST_COLUMNS = (
     *("request_id", "at_us", "kind", "session", "route", "tip"),
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
     *("cost_nusd", "saved_nusd", "latency_us", "ttft_us", "overhead_us"),
-    *("similarity_ppm", "confidence_ppm", "price", "routed_nusd"),
+    *("similarity_ppm", "confidence_ppm", "price", "routed_nusd", "asked", "traceparent"),
 )
+ASKED = {"completion": 1, "embedding": 2}
+"""How what is no chat is told in a row."""
+
 _NO_CACHE = RowCache(result="bypass")
 _NO_USAGE = Usage()
 Values = tuple[object, ...]
@@ -128,6 +131,8 @@ class RowWriter:
             None if row.confidence is None else round(row.confidence * 1e6),
             None if row.price_source is None else word(row.price_source[:TEXT_MAX_CHARS]),
             None if row.saved_route_usd is None else round(row.saved_route_usd * 1e9),
+            ASKED.get(row.kind),
+            row.traceparent,
         )
 
     def _store_kind(self, kind: Values) -> int:

@@ -223,6 +223,8 @@ MIGRATIONS = (
         prompt BLOB NOT NULL,
         answer BLOB
     );
+    ALTER TABLE request ADD COLUMN asked INTEGER;
+    ALTER TABLE request ADD COLUMN traceparent TEXT;
     """,
 )
 """Step n takes a file of schema n to schema n + 1; a step that was released is never changed.

@@ -43,7 +43,8 @@ _ROWS = """
             'error_kind', k.error_kind, 'attempts', k.attempts, 'stream', json(iif(k.stream, 'true', 'false')),
             'client', k.client, 'prompt_tokens', r.prompt_tokens, 'completion_tokens', r.completion_tokens,
             'cached_tokens', r.cached_tokens, 'cache_write_tokens', r.cache_write_tokens,
-            'reasoning_tokens', r.reasoning_tokens, 'cost_nusd', r.cost_nusd, 'saved_nusd', r.saved_nusd) AS one
+            'reasoning_tokens', r.reasoning_tokens, 'cost_nusd', r.cost_nusd, 'saved_nusd', r.saved_nusd,
+            'asked', r.asked, 'traceparent', r.traceparent) AS one
         FROM request r CROSS JOIN kind k ON k.id = r.kind WHERE r.id > :after ORDER BY r.id LIMIT :batch)"""
 
 
@@ -75,6 +76,8 @@ class Done(msgspec.Struct, kw_only=True):
     reasoning_tokens: int | None
     cost_nusd: int | None
     saved_nusd: int | None
+    asked: int | None
+    traceparent: str | None
 
 
 _decode = msgspec.json.Decoder(list[Done]).decode

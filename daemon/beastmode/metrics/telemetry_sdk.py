@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import requests
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -19,16 +20,21 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from beastmode.metrics.rows import ASKED
 
 if TYPE_CHECKING:
     from beastmode.metrics.telemetry import Done
 
 NAME = "beastmode"
-OPERATION = "chat"
+OPERATIONS = {None: "chat", ASKED["completion"]: "text_completion", ASKED["embedding"]: "embeddings"}
 HITS = ("hit_exact", "hit_semantic")
 TIMEOUT_S = 5.0
 DURATION_BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 TOKEN_BOUNDS = tuple(float(4**power) for power in range(14))
+
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 Value = str | int | float | bool
 Attributes = dict[str, Value]
@@ -115,7 +121,11 @@ class Exporter:
         model = row.model_served or row.model
         start_ns = row.at_us * 1000
         span = self._tracer.start_span(
-            f"{OPERATION} {model}", kind=SpanKind.CLIENT, attributes=_attributes(row), start_time=start_ns
+            f"{OPERATIONS[row.asked]} {model}",
+            context=_caller(row.traceparent),
+            kind=SpanKind.CLIENT,
+            attributes=_attributes(row),
+            start_time=start_ns,
         )
         if row.outcome != "success":
             span.set_status(Status(StatusCode.ERROR, row.error_kind or row.outcome))
@@ -147,6 +157,11 @@ class Exporter:
         self._spans.shutdown()  # type: ignore[no-untyped-call]  # the SDK's
 
 
+def _caller(traceparent: str | None) -> Context | None:
+    """The span of which ours is a part, where the caller named one."""
+    return None if traceparent is None else _PROPAGATOR.extract({"traceparent": traceparent}, Context())
+
+
 def _session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
@@ -157,7 +172,7 @@ def _session() -> requests.Session:
 def _who(row: Done) -> Attributes:
     return _known(
         {
-            "gen_ai.operation.name": OPERATION,
+            "gen_ai.operation.name": OPERATIONS[row.asked],
             "gen_ai.provider.name": row.provider or "beastmode",
             "gen_ai.request.model": row.model,
             "gen_ai.response.model": row.model_served,

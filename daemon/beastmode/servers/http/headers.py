@@ -16,6 +16,7 @@ Pairs = list[tuple[str, str]]
 
 CACHE_MODES = frozenset(get_args(CacheMode))
 LABEL_MAX_CHARS = 200
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
@@ -39,6 +40,8 @@ def apply(request: Request, headers: Mapping[str, str]) -> Request:
     request.session_id = _label(headers, "x-beast-session-id") or request.session_id
     if "x-beast-max-cost-usd" in headers:
         request.max_cost_usd = _usd(headers["x-beast-max-cost-usd"])
+    if _TRACEPARENT.fullmatch(headers.get("traceparent", "")):  # one that is none is passed over, as the standard says
+        request.traceparent = headers["traceparent"]
     return request
 
 
