@@ -14,10 +14,10 @@ from cattrs import Converter
 from lsprotocol import types
 
 from beastmode.client import AsyncClient
+from beastmode.core.peers import peer_uid
 from beastmode_lsp import log as logs
 from beastmode_lsp.connections import Connections, MakeServer
 from beastmode_lsp.frames import encode
-from beastmode_lsp.peers import peer_uid
 from beastmode_lsp.protocol import make_converter
 from beastmode_lsp.server import EditorServer, make_server
 

@@ -469,6 +469,7 @@ def test_an_editor_that_stops_reading_is_cut_off_before_it_costs_much_memory(
             {"jsonrpc": "2.0", "id": 2, "method": "workspace/executeCommand", "params": flood},
         ):
             deaf.sendall(frame(json.dumps(message).encode()))
+            until(lambda: len(door.servers) == 2)
         until(lambda: len(door.connections.open) == 1)
         assert editor.command("test.echo", {})["given"] == {}
 

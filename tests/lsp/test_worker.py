@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -184,10 +185,12 @@ def test_no_text_of_a_document_gets_into_the_log(daemon: Daemon) -> None:
 
 
 @asynccontextmanager
-async def host(home: Path, find: Callable[[], str | None], steady_s: float = 60.0) -> AsyncIterator[LspHost]:
+async def host(
+    home: Path, find: Callable[[], str | None], steady_s: float = 60.0, environ: Mapping[str, str] = os.environ
+) -> AsyncIterator[LspHost]:
     paths = Paths.from_environment({"BEAST_HOME": str(home)})
     paths.make()
-    host = LspHost(paths, LspSettings(enabled=True), "1", "info", Clock(), os.environ, find, steady_s)
+    host = LspHost(paths, LspSettings(enabled=True), "1", "info", Clock(), environ, find, steady_s)
     host.open()
     host.start()
     try:
@@ -226,6 +229,27 @@ async def test_one_that_ends_without_a_word_is_told_with_its_exit_code(home: Pat
         await until_async(lambda: one.problem is not None, 20)
         assert one.problem is not None
         assert "exit code 0" in one.problem.cause
+
+
+async def test_what_it_logs_is_in_our_log_in_measure(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = ["x" * 200_000, json.dumps({"level": "critical", "event": "it failed", "fields": {"error": "of itself"}})]
+    (home / "chatty.py").write_text(f"import sys\nprint(*{words!r}, sep='\\n', file=sys.stderr)\n")
+    environ = {**os.environ, "PYTHONPATH": str(home)}
+    async with host(home, lambda: "chatty", environ=environ) as one:
+        await until_async(lambda: one.problem is not None, 20)
+        assert one.problem is not None
+        assert "of itself" in one.problem.cause
+    said = [record for record in caplog.records if record.getMessage() == "it failed"]
+    assert said[0].levelname == "CRITICAL"
+    assert not [record for record in caplog.records if "xxx" in str(vars(record))]
+
+
+async def test_one_that_can_not_be_started_is_told(home: Path) -> None:
+    async with host(home, lambda: "this") as one:
+        shutil.rmtree(home / "run")
+        await until_async(lambda: one.problem is not None, 20)
+        assert one.problem is not None
+        assert "can not be started" in one.problem.cause
 
 
 async def test_one_that_runs_again_is_well_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from beastmode.core.clock import Clock
+from beastmode.core.peers import peer_uid
 from beastmode.servers import connection, listener
 from beastmode.servers.dispatch import PENDING_MAX
 from beastmode.servers.listener import Listener
 from beastmode.servers.methods import METHODS
 from beastmode.servers.methods.table import Method, Nothing
-from beastmode.servers.peers import peer_uid
 from beastmode.servers.rpc import RpcServer
 from beastmode.servers.services import Caller
 from support.daemon import rpc

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from beastmode.client import AsyncClient
+from beastmode.core.peers import peer_uid
 from beastmode_lsp.connections import Connections, PeerReader
-from beastmode_lsp.peers import peer_uid
 from beastmode_lsp.protocol import make_converter
 from beastmode_lsp.server import EditorServer
 from support.lsp_client import LspClient

@@ -8,9 +8,9 @@ import os
 import socket
 from pathlib import Path
 
+from beastmode.core.peers import PeerReader, peer_uid
 from beastmode.servers.connection import Connection
 from beastmode.servers.listener import Listener
-from beastmode.servers.peers import PeerReader, peer_uid
 from beastmode.servers.services import Services
 
 HANGUP_POLL_S = 0.05
