@@ -236,3 +236,28 @@ class TestGenerate:
         got = after("generate", text, fence(answer), Range(Position(3, 0), Position(3, 0)))
         assert "    def h(self):\n        return 3\n" in got
         assert got.count("def f") == 1
+
+
+class TestALargeFile:
+    """One that is too large to be parsed whole."""
+
+    TEXT = SHELF + "".join(f"\n\ndef f{i}(a):\n    return a + {i}\n" for i in range(2000))
+
+    def test_is_changed_where_it_was_selected(self) -> None:
+        old = "def f1000(a):\n    return a + 1000\n"
+        first = self.TEXT[: self.TEXT.index(old)].count("\n")
+        answer = fence("    def f1000(a):\n        return 1000 + a\n")
+        assert after("refactor", self.TEXT, answer, lines(first, first + 1)) == (
+            self.TEXT.replace(old, "def f1000(a):\n    return 1000 + a\n")
+        )
+
+    def test_gets_an_import_and_a_docstring_where_they_belong(self) -> None:
+        fixed = after("fix", self.TEXT, fence("import math\n\ndef f7(a):\n    return math.e\n"), self.place("def f7("))
+        assert fixed.startswith("import os\nimport math\n")
+        assert fixed.count("return math.e") == 1
+        got = after("docstring", self.TEXT, fence('"""Gets."""\n'), self.place("    def get("))
+        assert got == self.TEXT.replace("def get(self, name):\n", 'def get(self, name):\n        """Gets."""\n')
+
+    def place(self, what: str) -> Range:
+        line = self.TEXT[: self.TEXT.index(what)].count("\n")
+        return Range(Position(line, 0), Position(line, 0))

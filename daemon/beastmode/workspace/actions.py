@@ -12,7 +12,6 @@ from beastmode.workspace.docstrings import wanted_in
 from beastmode.workspace.languages import Language, language_of
 from beastmode.workspace.positions import Lines, Range
 from beastmode.workspace.prompting import CURSOR, Diagnostic, problems, shown_file, shown_part, shown_selection
-from beastmode.workspace.python_code import parsed
 from beastmode.workspace.selection import Selection, select, select_problem
 from beastmode.workspace.subject import Subject, digest
 from beastmode.workspace.testing import SCRIPTS, Home, home_of_tests, module_of, relative_module
@@ -171,8 +170,7 @@ def _documents(lines: Lines, selection: Selection, language: Language) -> str:
     """How documentation is to be answered: alone where that is enough, for what is not sent back can not be changed."""
     if language.id != "python":
         return "Your code block holds the comment alone, as it is to stand above the selected part; none of the code."
-    tree = parsed(lines.text)
-    wanted = wanted_in(tree, lines, selection) if tree is not None else []
+    wanted = wanted_in(lines, selection)
     if len(wanted) == 1:
         name = wanted[0].name or "this module"
         return f"Your code block holds the docstring of `{name}` alone, in its quotes, and none of the code."

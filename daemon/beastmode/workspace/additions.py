@@ -9,6 +9,7 @@ from beastmode.workspace.languages import Language
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.python_code import docstring_of, imports_in, parsed
+from beastmode.workspace.python_region import head_of
 from beastmode.workspace.replacing import in_style_of, moved
 from beastmode.workspace.surroundings import margin, trimmed
 
@@ -70,7 +71,7 @@ def _without_known(rows: list[str], known: list[str]) -> list[str]:
 
 def _imports_apart(text: str, rows: list[str]) -> tuple[str, list[str]]:
     """Takes the imports at the head of Python code out of it, and puts those that a text lacks to its own."""
-    tree, there = parsed("\n".join(rows) + "\n"), parsed(text)
+    tree, there = parsed("\n".join(rows) + "\n"), parsed(head_of(text))
     if tree is None or there is None:
         return text, rows
     given: list[str] = []
@@ -89,7 +90,7 @@ def missing_imports(text: str, imports: list[str]) -> list[str]:
         text: Of the file.
         imports: Statements, each maybe of several lines.
     """
-    tree = parsed(text)
+    tree = parsed(head_of(text)) if imports else None
     known = {ast.dump(node) for node in imports_in(tree)} if tree is not None else set()
     missing: list[str] = []
     for statement in imports:
@@ -134,8 +135,8 @@ def with_imports(text: str, rows: list[str]) -> str:
         text: Of the file.
         rows: Lines of imports.
     """
-    tree = parsed(text)
-    if not rows or tree is None:
+    tree = parsed(head_of(text)) if rows else None
+    if tree is None:
         return text
     lines, end = Lines(text), line_end(text)
     imports = imports_in(tree)

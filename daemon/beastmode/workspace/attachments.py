@@ -25,6 +25,9 @@ _SECRETS = re.compile(
     rb"|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bxox[abprs]-[A-Za-z0-9-]{20,}"
 )
 
+_SECRET_MARKS = (b"PRIVATE KEY-----", b"AKIA", b"sk-", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"xox")
+"""What every secret above holds: looked for first, since the pattern takes ten times as long."""
+
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
     """Text that an editor holds and may not have saved.
@@ -132,7 +135,8 @@ def refuse_secret(path: str, raw: bytes) -> None:
     Raises:
         BadInputError: It does.
     """
-    if _SECRET_NAMES.search(path) or _SECRETS.search(raw):
+    held = any(mark in raw for mark in _SECRET_MARKS) and _SECRETS.search(raw)
+    if held or _SECRET_NAMES.search(path):
         raise BadInputError(
             f"{path!r} looks like it holds a secret, and is neither stored nor sent.",
             tips=["take the secret out, or attach another file"],

@@ -9,6 +9,7 @@ import re
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.python_code import Named, definitions, docstring_of, parsed, same_but_for_docstrings
+from beastmode.workspace.python_region import part_of, region_of
 from beastmode.workspace.replacing import indent_text, moved, unit_of
 from beastmode.workspace.selection import Selection
 from beastmode.workspace.surroundings import margin, trimmed
@@ -24,29 +25,36 @@ def documented(lines: Lines, selection: Selection, code: str) -> str | None:
         selection: What is to be documented.
         code: The answer: the selection with its docstrings, or a docstring alone.
     """
-    tree = parsed(lines.text)
-    if tree is None:
+    region = region_of(lines, selection)
+    if region is None:
         return None
-    wanted = wanted_in(tree, lines, selection)
-    found = _docstrings_in(with_lf(code))
-    pairs = _matched(wanted, found)
-    text = lines.text
+    part, _ = part_of(lines, selection, region)
+    pairs = _matched(wanted_in(lines, selection), _docstrings_in(with_lf(code)))
+    text = part.text
     for one, docstring in sorted(pairs, key=lambda pair: _place(pair[0]), reverse=True):
         text = _with_docstring(Lines(text), one, docstring)
-    return text if pairs and same_but_for_docstrings(lines.text, text) else None
+    if not pairs or not same_but_for_docstrings(part.text, text):
+        return None
+    return lines.text[: region.start] + text + lines.text[region.stop :]
 
 
-def wanted_in(tree: ast.Module, lines: Lines, selection: Selection) -> list[Named]:
-    """The definitions that begin in a selection; else the innermost one around it.
+def wanted_in(lines: Lines, selection: Selection) -> list[Named]:
+    """The definitions that begin in a selection; else the innermost one around it. Their lines are of its region.
 
     Args:
-        tree: Of the file.
         lines: The file.
         selection: What is to be documented.
     """
+    region = region_of(lines, selection)
+    if region is None:
+        return []
+    whole = region.whole and _is_whole(lines, selection)
+    lines, selection = part_of(lines, selection, region)
+    tree = parsed(lines.text)
+    assert tree is not None, "a region is what can be parsed"
     module, *named = definitions(tree)
     inside = [one for one in named if selection.first_line <= one.first_line <= selection.last_line]
-    if _is_whole(lines, selection) and not (len(tree.body) == 1 and inside):
+    if whole and not (len(tree.body) == 1 and inside):
         return [module, *inside]
     around = [one for one in named if one.first_line <= selection.first_line <= one.last_line]
     return inside or around[-1:]

@@ -14,7 +14,7 @@ from beastmode.workspace.docstrings import documented
 from beastmode.workspace.inserting import inserted
 from beastmode.workspace.positions import line_end
 from beastmode.workspace.prompting import with_lf
-from beastmode.workspace.python_code import parsed
+from beastmode.workspace.python_region import is_right, region_of
 from beastmode.workspace.replacing import replaced
 from beastmode.workspace.replies import code_in
 from beastmode.workspace.subject import digest
@@ -86,12 +86,12 @@ def _with(task: Task, code: str) -> str:
         after = inserted(lines, selection, code)
         return with_imports(after, missing_imports(after, imports))
     whole = is_whole_file(lines, selection, with_lf(code).split("\n"))
-    python = task.language.id == "python" and parsed(lines.text) is not None
-    if python and task.kind in ("fix", "refactor") and selection.whole_lines and not whole:
+    region = region_of(lines, selection) if task.language.id == "python" and not whole else None
+    if region is not None and task.kind in ("fix", "refactor") and selection.whole_lines:
         imports, code = leading_imports(code, lines.text[selection.start : selection.end])
-        after = replaced(lines, selection, code, lambda text: parsed(text) is not None)
+        after = replaced(lines, selection, code, lambda text: is_right(lines, region, text))
         return with_imports(after, missing_imports(after, imports))
-    return replaced(lines, selection, code, lambda text: not python or parsed(text) is not None)
+    return replaced(lines, selection, code, lambda text: is_right(lines, region, text))
 
 
 def _documented(task: Task, code: str) -> Outcome:

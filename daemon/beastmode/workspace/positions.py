@@ -42,7 +42,11 @@ def split_lines(text: str) -> list[str]:
     Args:
         text: Any text.
     """
-    return _LINE.findall(text)
+    if "\r" in text:
+        return _LINE.findall(text)
+    lines = text.split("\n")
+    last = lines.pop()
+    return [f"{line}\n" for line in lines] + ([last] if last else [])
 
 
 def content(line: str) -> str:

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import msgspec
 
+PARSED_MAX_CHARS = 64_000
+
 Definition: TypeAlias = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITIONS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -29,11 +31,13 @@ class Named(msgspec.Struct, frozen=True):
 
 
 def parsed(text: str) -> ast.Module | None:
-    """The tree of a program; None where it is none.
+    """The tree of a program; None where it is none, or too large: parsing holds up every thread.
 
     Args:
         text: Python.
     """
+    if len(text) > PARSED_MAX_CHARS:
+        return None
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

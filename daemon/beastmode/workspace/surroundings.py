@@ -93,6 +93,8 @@ def _trimmed_end(rows: list[str]) -> list[str]:
 def _repeated(rows: list[str], before: list[str], own: list[str]) -> tuple[int, int | None]:
     """How many of the first rows are the last ones of what stands before, and how much deeper they stand there."""
     for count in range(min(len(rows) - 1, len(before)), 0, -1):
+        if rows[0].strip() != before[-count].strip():
+            continue
         pairs = [(a, b) for a, b in zip(rows[:count], before[-count:], strict=True) if a.strip() or b.strip()]
         if any(a.strip() != b.strip() for a, b in pairs) or not any(re.search(r"\w{3}", a) for a, _ in pairs):
             continue
