@@ -33,7 +33,7 @@ _FIELDS: Kinds = {
 async def chat(session: Session, given: Any) -> dict[str, Any]:
     """`beast.chat`: asks a model; what is selected, and the files that are named, go along.
 
-    `show` opens the answer as Markdown, for editors that do nothing with the result of a command.
+    `show` opens the answer as Markdown; by default for editors that do nothing with the result of a command.
 
     Args:
         session: Of the editor.
@@ -58,7 +58,7 @@ async def chat(session: Session, given: Any) -> dict[str, Any]:
     stream_id = str(fields["id"]) if "id" in fields else None
     answer: dict[str, Any] = await ask(session, "chat", params, "BEAST: Chat", stream_id)
     line = cost_line(answer)
-    if fields.get("show", False):
+    if fields.get("show", not session.has_views):
         page = f"> {fields['message']}\n\n{answer['text'].rstrip()}\n\n---\n*{line}*\n"
         await show_text(session, f"BEAST: Chat-{answer['request_id'][-8:]}", page)
     return {**answer, "costLine": line}

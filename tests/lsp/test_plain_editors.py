@@ -52,12 +52,19 @@ def test_an_action_that_changes_nothing_is_not_resolved_again(house: House) -> N
     assert "data" not in action  # eglot resolves again what has data and neither an edit nor a command
 
 
-def test_a_chat_is_shown_to_an_editor_that_asks_for_it(house: House) -> None:
-    house.coder.answers("It counts.")
-    editor = house.editor()
+@pytest.mark.parametrize("settings", [{"deltas": True}, {"status": True}])
+def test_a_chat_is_not_shown_to_a_plugin_that_shows_it_itself(house: House, settings: dict[str, Any]) -> None:
+    editor = house.editor(settings=settings)
     editor.client.command("beast.chat", {"message": "What is a semaphore?"})
     assert editor.client.of("window/showDocument") == []
-    found = editor.client.command("beast.chat", {"message": "What is a semaphore?", "show": True})
+    editor.client.command("beast.chat", {"message": "What is a semaphore?", "show": True})
+    assert len(editor.client.of("window/showDocument")) == 1
+
+
+def test_a_chat_is_shown_to_an_editor_without_a_plugin(house: House) -> None:
+    house.coder.answers("It counts.")
+    editor = house.editor()
+    found = editor.client.command("beast.chat", {"message": "What is a semaphore?"})
     (shown,) = editor.client.of("window/showDocument")
     page = Path(unquote(urlparse(shown["uri"]).path)).read_text()
     assert page.startswith("> What is a semaphore?\n\nIt counts.\n")
