@@ -95,7 +95,7 @@ async def _send(session: Session, proposal: Proposal) -> bool:
             reason = MOVED_ON
         else:
             reason = result.failure_reason or reason
-            if not await _changes(serials, CHANGE_WAIT_S):
+            if not sent or not await _changes(serials, CHANGE_WAIT_S):
                 break  # it was not for what the user typed: the same edit would be refused again
     raise NotPossibleError(reason)
 
@@ -218,7 +218,7 @@ async def _was_lost(sent: list[Sent]) -> bool:
     Only what is proven counts: the document has changed, and what the edit would have replaced is all there still.
     """
     serials = {one.document: one.snapshot.serial for one in sent}
-    if not await _changes(serials, CHANGE_WAIT_S) or not _missing(sent):
+    if not sent or not await _changes(serials, CHANGE_WAIT_S) or not _missing(sent):
         return False
     for _ in range(TRIES):  # the editor's change may follow the one that came first
         if not await _changes({one.document: one.document.serial for one in sent}, QUIET_S):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from beastmode_lsp.session import Session
 
 
+MESSAGE_BYTES = 15 * 1024 * 1024  # the daemon takes lines of 16 MiB
+
+
 async def ask(session: Session, method: str, params: dict[str, Any], title: str, id: str | None = None) -> Any:
     """Asks the daemon; cancelling the task that asks ends the daemon's call.
 
@@ -104,6 +107,13 @@ def refuse_large(session: Session, document: Document) -> None:
         JsonRpcException: It is.
     """
     limit_bytes = session.server.max_document_bytes
+    if not document.fits(MESSAGE_BYTES):
+        raise JsonRpcException(
+            f"This document takes over {MESSAGE_BYTES} bytes on its way to the daemon, so no model is asked about it. "
+            "Try: select less in a smaller file",
+            code=-32803,
+            data={"kind": "bad_input", "tip": ["put the part that matters into a smaller file"]},
+        )
     if document.exceeds(limit_bytes):
         raise JsonRpcException(
             f"This document has over {limit_bytes} bytes (lsp.max_document_bytes), so no model is asked about it. "

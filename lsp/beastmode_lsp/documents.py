@@ -7,6 +7,7 @@ short, and copy the whole text at every key. These keep lines, and the last chan
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,6 +131,14 @@ class Document:
         if not limit_bytes // 4 < self._chars <= limit_bytes:
             return self._chars > limit_bytes  # no character takes more than four bytes
         return units(self.text, UTF8) > limit_bytes
+
+    def fits(self, limit_bytes: int) -> bool:
+        """Whether its text fits into so many bytes of JSON, where what is not ASCII takes six or twelve.
+
+        Args:
+            limit_bytes: The limit.
+        """
+        return self._chars * 12 <= limit_bytes or len(json.dumps(self.text)) <= limit_bytes
 
     def point(self, position: types.Position) -> Point:
         """The place that the editor means by a position."""

@@ -71,6 +71,11 @@ class Proposal:
     sound: bool = True
 
     @property
+    def lines(self) -> int:
+        """How many lines of documents it holds on to."""
+        return sum(len(one.snapshot.lines) for one in self.files if one.snapshot is not None)
+
+    @property
     def diff(self) -> str:
         """Everything, as one unified diff."""
         return "".join(one.diff if one.diff.endswith("\n") else f"{one.diff}\n" for one in self.files if one.diff)
@@ -101,6 +106,8 @@ async def _change(session: Session, edit: dict[str, Any], asked: Snapshot) -> tu
     root = place.get("workspace") or (str(Path(path).parent) if path is not None else None)
     uri = asked.uri if name == place["path"] else _uri(root, name)
     change = FileChange(edit.get("kind", "modify"), uri or name, edit.get("diff") or "")
+    if uri is None and root is None:
+        return change, f"There is no folder yet that {name} could lie in. Try: save the document first"
     if uri is None:
         return change, f"{name} lies outside the folder that the action is about."
     if edit.get("new_path") is not None:

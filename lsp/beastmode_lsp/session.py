@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from beastmode_lsp.server import EditorServer
 
 KEPT_PROPOSALS = 20
+KEPT_LINES = 200_000
 
 
 class Session:
@@ -119,8 +120,11 @@ class Session:
         """Keeps edits for `beast.preview` and `beast.apply`; the oldest are forgotten."""
         self._proposals[proposal.request_id] = proposal
         self._proposals.move_to_end(proposal.request_id)
-        while len(self._proposals) > KEPT_PROPOSALS:
+        while len(self._proposals) > 1 and (len(self._proposals) > KEPT_PROPOSALS or self._kept_lines() > KEPT_LINES):
             self._proposals.popitem(last=False)
+
+    def _kept_lines(self) -> int:
+        return sum(one.lines for one in self._proposals.values())
 
     def proposal(self, request_id: str | None) -> Proposal:
         """Edits that were kept.

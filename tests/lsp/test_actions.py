@@ -240,6 +240,26 @@ def test_a_document_that_is_too_large_is_asked_of_no_model(house: House) -> None
     assert house.coder.calls == []
 
 
+def test_a_document_that_does_not_fit_into_a_message_is_asked_of_no_model(house: House) -> None:
+    editor = house.editor()
+    editor.open(URI, "# " + "ж" * (3 << 20))
+    with pytest.raises(LspError, match="on its way to the daemon"):
+        editor.choose(URI, "BEAST: Refactor")
+    assert editor.client.command("beast.models", {})["models"]
+
+
+@pytest.mark.parametrize(("encoding", "start"), [("utf-8", 7), ("utf-16", 5), ("utf-32", 4)])
+def test_positions_are_in_the_encoding_that_the_editor_wants(house: House, encoding: str, start: int) -> None:
+    house.coder.codes("😋 = 2")
+    editor = house.editor({**EVERYTHING, "general": {"positionEncodings": [encoding, "utf-16"]}})
+    assert editor.capabilities["positionEncoding"] == encoding
+    editor.open(URI, "😋 = 1\n")
+    (change,) = editor.choose(URI, "BEAST: Refactor")["edit"]["documentChanges"]
+    (edit,) = change["edits"]
+    assert (edit["range"]["start"]["character"], edit["range"]["end"]["character"]) == (start, start + 1)
+    assert edit["newText"] == "2"
+
+
 def test_line_ends_of_windows_stay(house: House) -> None:
     house.coder.codes("def add(a, b):\n    total = a + b\n    return total")
     editor = house.editor()

@@ -250,6 +250,18 @@ def test_an_editor_that_can_create_no_files_is_shown_the_text(house: House, tmp_
     assert "def test_add" in Path(unquote(urlparse(shown).path)).read_text()
 
 
+def test_a_file_in_no_folder_gets_its_tests_beside_it(house: House, tmp_path: Path) -> None:
+    house.coder.codes("def test_add():\n    assert True")
+    editor = house.editor()
+    uri = editor.open((tmp_path / "adding.py").as_uri(), TEXT)
+    found = editor.client.command("beast.tests", {"uri": uri})
+    assert found["applied"] is True
+    assert found["edits"][0]["uri"].startswith(tmp_path.as_uri())
+    unsaved = editor.open("untitled:Untitled-1", TEXT)
+    found = editor.client.command("beast.tests", {"uri": unsaved})
+    assert (found["applied"], "save the document first" in found["reason"]) == (False, True)
+
+
 def test_a_file_that_is_not_open_is_read_from_the_disk(house: House, tmp_path: Path) -> None:
     path = tmp_path / "adding.py"
     path.write_text(TEXT)

@@ -10,8 +10,11 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from beastmode_lsp.costs import cost_line, duration, money
+from beastmode_lsp.insight import with_model
+from beastmode_lsp.status import UNREACHABLE
 from support.lsp_client import LspError
 from support.lsp_house import MODEL, House
+from support.scripts import Fail
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,21 @@ def test_a_status_bar_is_told_when_something_changes_and_nobody_else_is(house: H
     more = told.client.wait_for("beast/status", lambda one: one["today"]["requests"] > first["today"]["requests"])
     assert more["today"]["cost_usd"] > first["today"]["cost_usd"]
     assert other.client.of("beast/status") == []
+
+
+def test_what_is_not_known_of_a_daemon_that_is_away_is_not_said_to_be_nothing() -> None:
+    told = with_model(UNREACHABLE, "custom:mine")
+    assert told["line"] == "BEAST unreachable · custom:mine"
+    assert set(told["today"].values()) == {None}
+
+
+def test_an_answer_that_failed_can_be_explained(house: House) -> None:
+    house.coder.say = lambda asked: Fail(401)
+    editor = house.editor()
+    with pytest.raises(LspError) as failed:
+        editor.client.command("beast.chat", {"message": "Fail."})
+    house.row(failed.value.data["request_id"])
+    assert "**Error**: authentication" in editor.client.command("beast.explainLast")["markdown"]
 
 
 MISS: dict[str, Any] = {"model": MODEL, "latency_ms": 812.4, "cost_usd": 0.0012, "cache": {"result": "miss"}}

@@ -102,6 +102,15 @@ def test_an_editor_that_only_pushes_its_settings_is_heard() -> None:
         eventually(lambda: editor.client.command("beast.status")["model"] == "custom:two")
 
 
+def test_an_editor_that_tells_of_changes_only_when_asked_is_asked() -> None:
+    workspace = {"configuration": True, "didChangeConfiguration": {"dynamicRegistration": True}}
+    with House() as house:
+        editor = house.editor({"workspace": workspace})
+        (wanted,) = editor.client.wait_for("client/registerCapability")["registrations"]
+        assert wanted["method"] == "workspace/didChangeConfiguration"
+        assert wanted["registerOptions"] == {"section": "beast"}
+
+
 def test_folders_that_come_and_go_are_followed(tmp_path_factory: pytest.TempPathFactory) -> None:
     first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
     with House() as house:
