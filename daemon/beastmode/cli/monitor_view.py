@@ -58,7 +58,12 @@ def lines(seen: Mapping[str, Any], frame: Frame, paint: Paint) -> list[str]:
         frame: The room.
         paint: Gives a text its style.
     """
-    top = [*_head(seen, frame), *_health(seen["metrics"]), *_sums(seen["metrics"], seen.get("before"))]
+    top = [
+        *_head(seen, frame),
+        *_health(seen["metrics"]),
+        *_history(seen["metrics"]),
+        *_sums(seen["metrics"], seen.get("before")),
+    ]
     panels = [
         _models(seen["models"], (seen["metrics"].get("health") or {}).get("models") or {}),
         _errors(seen["errors"]),
@@ -147,6 +152,13 @@ def _health(metrics: Mapping[str, Any]) -> Iterator[Line]:
         yield Line(f"  {issue.get('part')}: {issue.get('cause')}{f' Try: {tip}' if tip else ''}", "yellow")
     if len(issues) > _ISSUES_MAX:
         yield Line(f"  and {len(issues) - _ISSUES_MAX} more: beast status", "yellow")
+
+
+def _history(metrics: Mapping[str, Any]) -> Iterator[Line]:
+    history = metrics.get("history") or {"complete": True}
+    if not history["complete"]:
+        done = f"{100 * history['done']:.0f}%"
+        yield Line(f"  history is being added up, {done} so far; the figures are right, and take longer", "yellow")
 
 
 def _sums(metrics: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[Line]:

@@ -56,6 +56,7 @@ class BoardParts:
             Part("health", self._health, (1.0, 10.0), share=0.003, always=True),
             Part("models", self._models, (1.0, 10.0), always=True),
             Part("cache", self._cache, (2.0, 5.0)),
+            Part("compare", self._compare, (0.0, 0.25), always=True),
         ]
 
     def of(self, view: View) -> Sequence[Part]:
@@ -91,6 +92,9 @@ class BoardParts:
             "recorded": recorded,
             "in_flight": sent - recorded,
         }
+
+    async def _compare(self) -> dict[str, Any] | None:
+        return self._services.comparison.shown()
 
     async def _health(self) -> dict[str, Any]:
         """What `health.get` says, with what always moves told no finer than it is worth a frame."""

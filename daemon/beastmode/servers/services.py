@@ -23,6 +23,7 @@ from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import Stats
 from beastmode.routing.models import Registry
 from beastmode.routing.vault import Vault
+from beastmode.servers.comparison_board import ComparisonBoard
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 
@@ -83,6 +84,7 @@ class Services(msgspec.Struct, kw_only=True):
         http: The HTTP door; None where the user wants none.
         lsp: The door for editors; None where the user wants none.
         dashboard: What the dashboard works with.
+        comparison: The comparison of models that was begun last.
     """
 
     version: str
@@ -112,6 +114,7 @@ class Services(msgspec.Struct, kw_only=True):
     http: HttpDoor | None = None
     lsp: LspHost | None = None
     dashboard: Inside | None = None
+    comparison: ComparisonBoard = msgspec.field(default_factory=ComparisonBoard)
 
     @property
     def settings(self) -> Settings:

@@ -46,7 +46,8 @@ async def models_compare(services: Services, caller: Caller, params: ComparePara
     """Asks several models the same prompts: the models side by side, the prompts one after another.
 
     Each answer is told when it is there, as progress `{prompt, model, answer, done, total}`; `prompt` counts from 0. A
-    request that fails is an answer with its `error`, and the rest goes on. Their rows have the origin `test`.
+    request that fails is an answer with its `error`, and the rest goes on. Their rows have the origin `test`. Open
+    dashboards show the answers side by side as they come.
     """
     if len(set(params.models)) < len(params.models):
         raise BadInputError("A model is named twice.", tips=["name each model once"])
@@ -56,7 +57,10 @@ async def models_compare(services: Services, caller: Caller, params: ComparePara
         if model != "auto":
             services.registry.get(model)  # an unknown one is said before anything is spent
     comparison = _Comparison(services, caller, params)
-    answers = [await comparison.round(number) for number in range(len(params.prompts))]
+    try:
+        answers = [await comparison.round(number) for number in range(len(params.prompts))]
+    finally:
+        comparison.end()
     pairs = zip(params.prompts, answers, strict=True)
     return {
         "models": [_summary(model, [one[column] for one in answers]) for column, model in enumerate(params.models)],
@@ -78,9 +82,16 @@ class _Comparison:
         self._caller = caller
         self._params = params
         self._done = 0
+        self._board = services.comparison
+        self._number = self._board.begin(params.models, params.prompts)
+
+    def end(self) -> None:
+        """It is over, also where it was cut off."""
+        self._board.end(self._number)
 
     async def round(self, number: int) -> list[dict[str, Any]]:
         """Asks all models one prompt, at once; whoever cancels this cancels them all."""
+        self._board.ask(self._number, number)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(number, model)) for model in self._params.models]
         return [task.result() for task in tasks]
@@ -95,6 +106,7 @@ class _Comparison:
             found = _shown(model, answer)
         except BeastError as error:
             found = {"model": model, "ok": False, "error": {"message": error.message, **error.data()}}
+        self._board.answered(self._number, model, found)
         self._done += 1
         total = len(self._params.models) * len(self._params.prompts)
         self._tell({"prompt": number, "model": model, "answer": found, "done": self._done, "total": total})
@@ -117,7 +129,10 @@ class _Comparison:
 
     def _on_delta(self, number: int, model: str) -> Callable[[Delta], None]:
         def tell(delta: Delta) -> None:
-            if self._params.stream and type(delta) is str:
+            if type(delta) is not str:
+                return
+            self._board.hear(self._number, model, delta)
+            if self._params.stream:
                 self._tell({"prompt": number, "model": model, "delta": delta})
 
         return tell

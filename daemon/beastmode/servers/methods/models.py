@@ -247,7 +247,8 @@ def _row(services: Services, deployment: Deployment, asked: Asked, at_s: float) 
         row.error_kind, row.error_tip = error.kind, " ".join([error.message, *error.tips[:1]])
         row.cost_usd = 0.0 if error.kind in UNCHARGED_KINDS else None
     elif asked.usage is not None:
-        row.cost_usd = services.prices.cost(deployment, asked.usage)
+        charge = services.prices.charge(deployment, asked.usage, seconds=asked.latency_ms / 1e3)
+        row.cost_usd, row.price_source = charge.cost_usd, charge.words
     return row
 
 

@@ -161,6 +161,7 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         await services.forget_entries(keys)
         if params.all:
             await cache_clear(services, caller, Nothing())
+            services.comparison.forget()
         for name in sessions:
             await services.sessions.remove(name)
         gone["everywhere"] = await services.lookup.settle()

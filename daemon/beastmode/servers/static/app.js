@@ -8,6 +8,7 @@ import { Chart } from './charts.js';
 import { tiles } from './tiles.js';
 import { errors, feed, health, models } from './lists.js';
 import { cache, costs } from './money.js';
+import { compare } from './compare.js';
 import { Drawer } from './drawer.js';
 
 const state = { view: null, tests: {}, costKey: 'model', rejected: new Set(), fresh: new Set(), paused: false };
@@ -45,7 +46,7 @@ function foot() {
 
 const PANELS = {
   figures: [tiles, errors, charts], trend: [tiles, charts], daemon: [tiles, foot], health: [health, models], models: [models], cost_model: [costs, models], cost_project: [costs], cost_user: [costs], cost_session: [costs],
-  feed: [feed], errors: [errors], cache: [cache], choices: [choices], tests: [models], costKey: [costs], rejected: [cache],
+  feed: [feed], errors: [errors], cache: [cache], choices: [choices], tests: [models], costKey: [costs], rejected: [cache], compare: [compare],
 };
 
 function changed(...names) {

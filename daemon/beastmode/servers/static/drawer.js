@@ -77,6 +77,7 @@ function costOf(row, why) {
     Math.abs(sum.rest_usd) > 1e-9 ? h('tr', {}, h('th', { scope: 'row' }, 'other: time, or an hour of cache'), h('td'), h('td'), h('td', { class: 'number' }, usd(sum.rest_usd))) : null,
     h('tr', { class: 'sum' }, h('th', { scope: 'row' }, 'Cost'), h('td'), h('td'), h('td', { class: 'number' }, usd(row.cost_usd)))))
       : h('p', {}, h('strong', { class: isKnown(row.cost_usd) ? '' : 'unknown' }, usd(row.cost_usd)), row.cache?.result?.startsWith('hit') ? ' — a stored answer costs nothing' : isKnown(row.cost_usd) ? '' : ' — the tokens or the price are not known'),
+    row.cost_lines?.length ? h('ul', { class: 'lines', 'data-lines': '' }, row.cost_lines.map((line) => h('li', {}, line.text))) : null,
     facts([['Price from', sum ? [sum.source, ...sum.terms].join('; ') : row.price_source], ['Prompt tokens', count(used.prompt_tokens)], ['of them cached', isKnown(used.cached_tokens) ? count(used.cached_tokens) : null],
       ['of them written to the cache', isKnown(used.cache_write_tokens) ? count(used.cache_write_tokens) : null], ['Completion tokens', count(used.completion_tokens)],
       ['of them reasoning', isKnown(used.reasoning_tokens) ? count(used.reasoning_tokens) : null], ['Saved by the cache', isKnown(row.saved_usd) ? usd(row.saved_usd) : UNKNOWN], ['Saved by routing', isKnown(row.saved_route_usd) ? usd(row.saved_route_usd) : null]]));
@@ -85,8 +86,8 @@ function costOf(row, why) {
 /** What was said, where the user keeps that. */
 function contentOf({ content }) {
   if (!content) return null;
-  return part('What was said', 'content', h('h4', {}, 'Prompt'), h('pre', { class: 'said', tabindex: '0' }, content.prompt),
-    h('h4', {}, 'Answer'), content.answer === null ? h('p', { class: 'faint' }, 'There was none.') : h('pre', { class: 'said', tabindex: '0' }, content.answer));
+  return part('What was said', 'content', h('h4', {}, 'Prompt'), h('pre', { class: 'spoken', tabindex: '0', 'aria-label': 'prompt' }, content.prompt),
+    h('h4', {}, 'Answer'), content.answer === null ? h('p', { class: 'faint' }, 'There was none.') : h('pre', { class: 'spoken', tabindex: '0', 'aria-label': 'answer' }, content.answer));
 }
 
 function whole(row, why, rejected) {

@@ -38,6 +38,13 @@ function tracked(daemon) {
     `tracked: ${count(daemon.sent)} sent = ${count(daemon.recorded)} recorded${going}`);
 }
 
+/** An older ledger takes a while to be added up; its figures are right, and take longer. */
+function addingUp(history) {
+  if (!history || history.complete) return null;
+  return h('span', { class: 'badge warn', 'data-history': history.done, title: 'the figures are right, and take longer until then' },
+    `history is being added up: ${percent(history.done)}`);
+}
+
 /** Draws all tiles. */
 export function tiles({ figures, trend, daemon, view }) {
   if (!figures) return;
@@ -52,7 +59,7 @@ export function tiles({ figures, trend, daemon, view }) {
   const against = { window };
   show('tiles', [
     tile('requests', 'Requests', {
-      value: count(requests.total), raw: requests.total, foot: tracked(daemon),
+      value: count(requests.total), raw: requests.total, foot: [tracked(daemon), addingUp(figures.history)],
       moved: delta(requests.total, before?.requests.total, against), line: line(each),
     }),
     tile('success', 'Success rate', {
@@ -83,10 +90,13 @@ export function tiles({ figures, trend, daemon, view }) {
     }),
     tile('saved', 'Saved by the cache', {
       value: usd(costs.saved_usd), raw: costs.saved_usd,
-      parts: costs.baseline || isKnown(costs.saved_route_usd) ? [[`routing, against ${costs.baseline || 'the baseline'}`, usd(costs.saved_route_usd), costs.saved_route_usd]] : null,
       foot: isKnown(costs.saved_percent) ? `${percent(costs.saved_percent / 100)} of what it would have cost` : 'nothing to save from yet',
       moved: delta(costs.saved_usd, before?.costs.saved_usd, { ...against, better: 'more' }), line: line((point) => point.saved_usd),
     }),
+    costs.baseline || isKnown(costs.saved_route_usd) ? tile('routed', 'Saved by routing', {
+      value: usd(costs.saved_route_usd), raw: costs.saved_route_usd, foot: `against ${costs.baseline || 'the baseline'}; beside, not in, what the cache saved`,
+      moved: delta(costs.saved_route_usd, before?.costs.saved_route_usd, { ...against, better: 'more' }),
+    }) : null,
     tile('overhead', 'Our own overhead, median', {
       value: ms(figures.overhead_ms?.p50), raw: figures.overhead_ms?.p50, parts: times(figures.overhead_ms || {}),
       moved: delta(figures.overhead_ms?.p50, before?.overhead_ms?.p50, { ...against, better: 'less' }), line: line((point) => point.overhead_p50_ms),
