@@ -32,6 +32,18 @@ made.positions = vim.tbl_map(function(case)
   return found
 end, cases.positions or {})
 
+made.selections = vim.tbl_map(function(case)
+  vim.cmd.enew({ bang = true })
+  vim.api.nvim_buf_set_lines(0, 0, -1, false, case.lines)
+  local first, last = case.first, case.last
+  vim.api.nvim_win_set_cursor(0, { first[1] + 1, first[2] })
+  vim.cmd('normal! v')
+  vim.api.nvim_win_set_cursor(0, { last[1] + 1, last[2] })
+  vim.cmd('normal! \27')
+  local found = range.of_command(0, 2, math.min(first[1], last[1]) + 1, math.max(first[1], last[1]) + 1)
+  return { { found.start.line, found.start.byte }, { found.finish.line, found.finish.byte } }
+end, cases.selections or {})
+
 local blocks = require('beast.blocks')
 made.blocks = vim.tbl_map(function(lines)
   return blocks.all(lines)

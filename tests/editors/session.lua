@@ -255,15 +255,13 @@ local function cost()
 end
 
 local function finish()
-  local code
-  vim.lsp.config('beast', {
-    on_exit = function() end,
-  })
   client:stop()
   wait('the client has ended', function()
     return client:is_stopped() and #vim.lsp.get_clients({ name = 'beast' }) == 0
   end)
-  tell('end', { code = code, running = #require('beast.client').running() })
+  vim.wait(600) -- what a person has stopped does not come back
+  local clients = #vim.lsp.get_clients({ name = 'beast', _uninitialized = true })
+  tell('end', { clients = clients, running = #require('beast.client').running() })
 end
 
 stage.main(function()

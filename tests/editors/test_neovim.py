@@ -30,7 +30,7 @@ def by_socket(request: pytest.FixtureRequest) -> bool:
 
 
 def test_the_session_comes_to_its_end(played: Played) -> None:
-    assert played["end"]["running"] == 0
+    assert played["end"] == {"clients": 0, "running": 0}
     assert played.code == 0, played.errors
 
 

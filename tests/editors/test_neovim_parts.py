@@ -102,6 +102,27 @@ def test_positions_are_exact_in_every_encoding(tmp_path: Path) -> None:
     assert made_of(tmp_path, positions=cases)["positions"] == expected
 
 
+def test_a_selection_by_characters_is_exact(tmp_path: Path) -> None:
+    dice = random.Random(8)
+    cases, expected = [], []
+    for _ in range(300):
+        letters = [
+            [dice.choice(LETTERS[:-1]) for _ in range(1 + dice.randrange(6))] for _ in range(1 + dice.randrange(3))
+        ]
+        one, other = sorted(
+            (line, dice.randrange(len(letters[line]))) for line in dice.choices(range(len(letters)), k=2)
+        )
+
+        def place(line: int, letter: int, letters: list[list[str]] = letters) -> list[int]:
+            return [line, len("".join(letters[line][:letter]).encode())]
+
+        ends = [place(*one), place(*other)]
+        dice.shuffle(ends)
+        cases.append({"lines": ["".join(line) for line in letters], "first": ends[0], "last": ends[1]})
+        expected.append([place(*one), place(other[0], other[1] + 1)])
+    assert made_of(tmp_path, selections=cases)["selections"] == expected
+
+
 def test_code_blocks_of_a_conversation(tmp_path: Path) -> None:
     text = "Look:\n```python\nx = 1\n```\nand\n````md\n```\nnested\n```\n````\n~~~\nwaves\n~~~\n```sh\nnot closed"
     (found,) = made_of(tmp_path, blocks=[text.split("\n")])["blocks"]

@@ -5,18 +5,16 @@ local notice = require('beast.notice')
 
 local M = {}
 
---- Runs a command of which the server itself says what came of it.
 ---@param name string
 ---@param argument table
----@param done? fun(result: table)
+---@param done fun(result: table)
 local function ask(name, argument, done)
   client.command(name, argument, {
     on_done = function(problem, result)
       if problem then
         return not notice.cancelled(problem) and notice.fail(problem)
-      elseif done then
-        done(result)
       end
+      done(result)
     end,
   })
 end
@@ -29,7 +27,9 @@ end
 
 --- What today and this month cost.
 function M.cost()
-  ask('cost', {})
+  ask('cost', {}, function(result)
+    notice.info(result.line)
+  end)
 end
 
 --- Why the last answer came from where it came: its route, and what the cache did.
@@ -43,7 +43,9 @@ end
 --- Never serve that answer again.
 ---@param request_id? string nil: the last one.
 function M.reject(request_id)
-  ask('reject', of(request_id))
+  ask('reject', of(request_id), function()
+    notice.info('that answer will not be given to that question again.')
+  end)
 end
 
 --- Opens the dashboard in a browser.

@@ -266,8 +266,8 @@ local function reconnect(buffers, attempt)
     if vim.v.exiting ~= vim.NIL or M.get() then
       return
     end
-    for _, bufnr in ipairs(buffers) do
-      if vim.api.nvim_buf_is_loaded(bufnr) and vim.uv.fs_stat(config.socket_path()) then
+    for _, bufnr in ipairs(config.listens() and buffers or {}) do
+      if vim.api.nvim_buf_is_loaded(bufnr) then
         pcall(start, bufnr)
       end
     end

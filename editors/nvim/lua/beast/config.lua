@@ -140,6 +140,16 @@ function M.socket_path()
   return ('%s/beast-%d-%s/lsp.sock'):format(temporary, vim.uv.getuid(), digest)
 end
 
+--- Whether somebody listens on the daemon's socket: one that was killed leaves it behind.
+---@return boolean
+function M.listens()
+  local ok, channel = pcall(vim.fn.sockconnect, 'pipe', M.socket_path())
+  if ok and channel > 0 then
+    vim.fn.chanclose(channel)
+  end
+  return ok and channel > 0
+end
+
 --- How the language client reaches the server.
 ---@return string[]|fun(dispatchers: vim.lsp.rpc.Dispatchers): vim.lsp.rpc.PublicClient
 function M.connection()
@@ -148,7 +158,10 @@ function M.connection()
     return options.cmd
   end
   return function(dispatchers)
-    return vim.lsp.rpc.connect(M.socket_path())(dispatchers)
+    if M.listens() then
+      return vim.lsp.rpc.connect(M.socket_path())(dispatchers)
+    end
+    return vim.lsp.rpc.start(options.cmd, dispatchers) -- it starts the daemon
   end
 end
 

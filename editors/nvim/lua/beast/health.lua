@@ -67,10 +67,10 @@ local function check_daemon(options)
   local found = require('beast.client').get()
   if options.socket then
     local path = require('beast.config').socket_path()
-    if vim.uv.fs_stat(path) then
-      vim.health.ok(('socket %s'):format(path))
+    if require('beast.config').listens() then
+      vim.health.ok(('the daemon listens on %s'):format(path))
     else
-      vim.health.error(('there is no socket %s'):format(path), { 'Run `beast start`.', '`beast status` names the socket.' })
+      vim.health.warn(('nobody listens on %s'):format(path), { 'Run `beast start`; `beast status` names the socket.' })
     end
   end
   if not found then

@@ -163,7 +163,8 @@ function M.add(argument)
       if problem then
         return notice.fail(problem)
       end
-      known = {} -- that it is registered, the server says
+      known = {}
+      notice.info(('%s is registered; :Beast model %s has it answer here.'):format(argument.id, argument.id))
     end,
   })
 end

@@ -2,6 +2,9 @@
 
 local M = {}
 
+local REPEATED_MS = 2000
+local server = { text = '', at_ms = 0 } -- what the server said last
+
 ---@param text string
 ---@param level integer
 local function say(text, level)
@@ -18,13 +21,18 @@ end
 --- `window/showMessage`: what the server says of itself.
 ---@param params lsp.ShowMessageParams
 function M.said(params)
+  server = { text = params.message, at_ms = vim.uv.now() }
   local levels = { vim.log.levels.ERROR, vim.log.levels.WARN, vim.log.levels.INFO }
   say((params.message:gsub('^BEAST: ', '')), levels[params.type] or vim.log.levels.INFO)
 end
 
+--- A warning; nothing, where the server has just said it.
 ---@param text string
 function M.warn(text)
-  say(text, vim.log.levels.WARN)
+  local new = vim.uv.now() - server.at_ms > REPEATED_MS
+  if new or not server.text:find((text:gsub('^not applied: ', '')), 1, true) then
+    say(text, vim.log.levels.WARN)
+  end
 end
 
 --- An error of the server in words: its sentence, and each tip that the sentence does not hold already.

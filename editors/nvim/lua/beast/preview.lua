@@ -71,7 +71,7 @@ function M.apply(request_id)
       if problem then
         return notice.fail(problem)
       elseif not result.applied then
-        return notice.warn('Not applied: ' .. (result.reason or 'the text has changed since.'))
+        return notice.warn('not applied: ' .. (result.reason or 'the text has changed since.'))
       end
       M.close()
       notice.info('Applied.')
