@@ -355,6 +355,14 @@ class TestLastMessage:
         assert make_key(Request(model="m", messages=[])).text == ""
 
 
+class TestATextThatIsWrittenOn:
+    def test_counts_to_its_last_blank(self) -> None:
+        texts = ["return", "return ", " return", "return\n", "return\r\n", "e\u0301", "\u00e9"]
+        keys = [make_key(Request(model="m", messages=[Message("user", text)], kind="completion")) for text in texts]
+        assert len({key.exact for key in keys}) == len(texts)
+        assert len({key.scope for key in keys}) == 1
+
+
 class TestModel:
     def test_an_answer_is_found_under_the_model_that_gave_it(self) -> None:
         asked = ask("hello")

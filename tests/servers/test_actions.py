@@ -240,6 +240,10 @@ class TestComplete:
         assert call.path == "/v1/completions"
         assert (call.body["prompt"], call.body["suffix"], call.body["stop"]) == ("return ", "\n\nprint(1)\n", ["#"])
 
+    def test_without_any_text_there_is_nothing_to_write_on(self, daemon: Daemon, root: Path) -> None:
+        with pytest.raises(BadInputError, match="no text"):
+            daemon.call("complete", {"prefix": " \n", "path": "a.py"})
+
     def test_what_looks_like_a_secret_is_not_sent(self, daemon: Daemon, root: Path, provider: ToldProvider) -> None:
         for params in ({"prefix": "k = 'AKIAABCDEFGHIJKLMNOP'\n"}, {"prefix": "A=", "path": ".env"}):
             with pytest.raises(BadInputError, match="secret"):

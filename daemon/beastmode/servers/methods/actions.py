@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from beastmode.core.errors import BadInputError
 from beastmode.core.types import Answer, CacheMode, Message, Request
 from beastmode.servers.methods.answers import ClientName, ask
 from beastmode.servers.methods.table import method
@@ -142,6 +143,8 @@ async def complete(services: Services, caller: Caller, params: CompleteParams) -
     `text` is what belongs in the gap and nothing else: no fence, nothing of the prefix again, nothing that the suffix
     begins with. Streamed pieces are the model's own.
     """
+    if not f"{params.prefix}{params.suffix}".strip():
+        raise BadInputError("There is no text around the gap.", tips=["send what stands before it as `prefix`"])
     root, path = await asyncio.to_thread(place, params.workspace, params.path or "")
     refuse_secret(path, f"{params.prefix}{params.suffix}".encode(errors="surrogatepass"))
     prefix, suffix = gap_of(params.prefix, params.suffix)
