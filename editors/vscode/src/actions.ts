@@ -14,7 +14,7 @@ export interface Reader {
 }
 
 const IN_WORDS: ReadonlySet<Kind> = new Set(["explain", "ask"]);
-const DOING: Record<Kind, string> = {
+export const DOING: Record<Kind, string> = {
   explain: "Explain",
   fix: "Fix",
   refactor: "Refactor",
@@ -80,7 +80,7 @@ export class Actions {
 
   /** `beast.preview`: the last edits, as a diff. */
   async previewLast(): Promise<void> {
-    const { diff } = await this.server.run<{ diff: string }>("beast.preview");
+    const { diff } = await this.server.run<{ diff: string }>("beast.preview", { show: false });
     if (!diff) return void vscode.window.showInformationMessage("BEAST MODE: no answer of this window had an edit yet.");
     const document = await vscode.workspace.openTextDocument({ language: "diff", content: diff });
     await vscode.window.showTextDocument(document, { preview: true });
@@ -102,7 +102,7 @@ export class Actions {
   /** Shows the edits of an answer that were kept back. */
   show(title: string, result: ActionResult): Promise<void> {
     const accept = () => this.server.run<Applied>("beast.apply", { request_id: result.request_id });
-    return this.previews.show(result.summary || title, result.edits, accept);
+    return this.previews.show(title, result.summary ?? "", result.edits, accept);
   }
 
   private async instruction(kind: Kind, target: ActionArgument): Promise<string | undefined> {
@@ -114,7 +114,7 @@ export class Actions {
   }
 
   private tell(kind: Kind, argument: ActionArgument): Promise<void> {
-    const question = argument.instruction ?? `${DOING[kind]} \`${placeOf(argument)}\``;
+    const question = argument.instruction ?? DOING[kind];
     return this.reader.tell(question, argument, (onDelta, token) =>
       this.server.run<ActionResult>(`beast.${kind}`, argument, { onDelta, token }),
     );
@@ -131,8 +131,8 @@ export class Actions {
     });
     this.status.answered(result.costLine);
     if (!result.edits.length) return this.noEdit(result);
-    if (look) return this.show(title, result);
-    if (!result.applied) return this.notApplied(title, result);
+    if (look) return this.show(DOING[kind], result);
+    if (!result.applied) return this.notApplied(DOING[kind], result);
   }
 
   private async noEdit(result: ActionResult): Promise<void> {

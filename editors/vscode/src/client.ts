@@ -15,6 +15,7 @@ import {
   type StreamInfo,
 } from "vscode-languageclient/node";
 import { forServer } from "./settings";
+import { show } from "./troubles";
 
 /** Commands are ours, so that they exist without a server too; completion would ask a model at every word. */
 const LEFT_OUT = new Set(["workspace/executeCommand", "textDocument/completion"]);
@@ -107,11 +108,14 @@ async function resolve(client: BeastClient, item: vscode.CodeAction, token: vsco
   const action = new vscode.CodeAction(item.title, item.kind);
   action.diagnostics = item.diagnostics;
   const progress = { location: vscode.ProgressLocation.Notification, title: item.title, cancellable: true };
-  const told = await vscode.window.withProgress(progress, (_progress, stop) => {
-    const either = new vscode.CancellationTokenSource();
-    for (const one of [token, stop]) one.onCancellationRequested(() => either.cancel());
-    return client.sendRequest(CodeActionResolveRequest.type, params, either.token);
-  });
+  const told = await vscode.window
+    .withProgress(progress, (_progress, stop) => {
+      const either = new vscode.CancellationTokenSource();
+      for (const one of [token, stop]) one.onCancellationRequested(() => either.cancel());
+      return client.sendRequest(CodeActionResolveRequest.type, params, either.token);
+    })
+    .then(undefined, (error: unknown) => void show(error));
+  if (!told) return action;
   if (told.edit) action.command = { title: item.title, command: "beast.applyResolved", arguments: [told, uri] };
   else if (told.command) action.command = client.protocol2CodeConverter.asCommand(told.command);
   return action;

@@ -1,10 +1,10 @@
 // Builds the parts and joins them. Nothing here waits: the connection is made while the window goes on.
 import * as vscode from "vscode";
-import { Actions } from "./actions";
+import { Actions, DOING } from "./actions";
 import { Chats } from "./chats";
 import { ChatView, VIEW } from "./chatView";
 import { tools } from "./commands";
-import { KINDS, type ActionArgument, type ActionResult } from "./contract";
+import { KINDS, type ActionArgument, type ActionResult, type Kind } from "./contract";
 import { offerModels } from "./languageModels";
 import { ModelChoice } from "./models";
 import { offerParticipant } from "./participant";
@@ -39,7 +39,7 @@ export function activate(context: vscode.ExtensionContext): void {
     preview: () => actions.previewLast(),
     apply: () => actions.applyLast(),
     applyResolved: actions.applyResolved.bind(actions),
-    showProposal: (title: string, result: ActionResult) => actions.show(title, result),
+    showProposal: (kind: Kind, result: ActionResult) => actions.show(DOING[kind], result),
     acceptPreview: (uri?: vscode.Uri) => previews.accept(uri),
     discardPreview: (uri?: vscode.Uri) => previews.discard(uri),
   });

@@ -5,7 +5,7 @@ import type { ModelChoice } from "./models";
 import { registerModels, TOOL_REQUIRED, toolCallPart, textPart, type ModelInformation, type ModelProvider, type RequestMessage, type ResponseOptions } from "./newer";
 import { call } from "./rpc";
 import { languageModelsEnabled, way } from "./settings";
-import type { StatusBar } from "./status";
+import { costLineOf, type StatusBar } from "./status";
 
 const CONTEXT_TOKENS = 32_768; // where nobody knows better
 const ANSWER_TOKENS = 4096;
@@ -61,13 +61,13 @@ class Provider implements ModelProvider {
       streamed += delta;
       progress.report(textPart(delta));
     };
-    const params = { model: model.id, messages: messages.flatMap(wireMessages), stream: true, ...tools(options) };
+    const params = { model: model.id, messages: messages.flatMap(wireMessages), stream: true, client: "vscode", ...tools(options) };
     const answer = await call<Answer & { tool_calls?: ToolCall[] }>(way().home, "chat", params, { token, onDelta });
     if (!streamed && answer.text) progress.report(textPart(answer.text));
     for (const one of answer.tool_calls ?? []) {
       progress.report(toolCallPart(one.id, one.function.name, argumentsOf(one)));
     }
-    this.status.answered(answer.costLine);
+    this.status.answered(costLineOf(answer));
   }
 
   async provideTokenCount(_model: ModelInformation, text: string | RequestMessage): Promise<number> {

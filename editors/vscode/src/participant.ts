@@ -50,7 +50,7 @@ async function act(
   }
   const argument: ActionArgument = { ...target, ...(request.prompt.trim() && { instruction: request.prompt.trim() }) };
   const result = await actions.propose(kind, argument, (delta) => stream.markdown(delta), token);
-  if (result.edits.length) stream.button({ title: "Show the Edit", command: "beast.showProposal", arguments: [request.command, result] });
+  if (result.edits.length) stream.button({ title: "Show the Edit", command: "beast.showProposal", arguments: [kind, result] });
   foot(stream, result);
   return {};
 }
@@ -62,6 +62,10 @@ async function chat(
   stream: vscode.ChatResponseStream,
   token: vscode.CancellationToken,
 ): Promise<vscode.ChatResult> {
+  if (!request.prompt.trim()) {
+    stream.markdown("Ask anything. `/explain`, `/fix`, `/refactor`, `/docstring` and `/tests` are about what is selected.");
+    return {};
+  }
   const session_id = sessionOf(context) ?? `vscode-chat-${Date.now().toString(36)}`;
   const argument: ChatArgument = { message: request.prompt, session_id, ...attached(request.references) };
   const picked = (request as { model?: { vendor?: string; id?: string } }).model;

@@ -38,14 +38,15 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
   /**
    * Shows edits of the server, each as a diff against the document as it is now.
    *
-   * @param title What they do.
+   * @param title What was asked for.
+   * @param summary What they do, in a sentence.
    * @param edits As the server gave them.
    * @param accept Applies them.
    */
-  async show(title: string, edits: Edit[], accept: () => Promise<Applied>): Promise<void> {
+  async show(title: string, summary: string, edits: Edit[], accept: () => Promise<Applied>): Promise<void> {
     const number = this.numbers++;
     const pairs = await Promise.all(edits.map((edit) => this.pair(edit, number)));
-    await this.open(title, number, pairs, accept);
+    await this.open(title, number, pairs, accept, summary);
   }
 
   /** Shows one new text of a document. */
@@ -80,7 +81,7 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     if (found) await this.close(found.number);
   }
 
-  private async open(title: string, number: number, pairs: Pair[], accept: () => Promise<Applied>): Promise<void> {
+  private async open(title: string, number: number, pairs: Pair[], accept: () => Promise<Applied>, summary = ""): Promise<void> {
     this.proposals.set(String(number), { title, accept });
     const options: vscode.TextDocumentShowOptions = { preview: false };
     const [only, ...others] = pairs;
@@ -92,11 +93,11 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
       const triples = pairs.map(({ label, left, right }) => [label, left, right]);
       await vscode.commands.executeCommand("vscode.changes", `BEAST: ${title}`, triples);
     }
-    void this.offer(title, number);
+    void this.offer(summary ? `${title}: ${summary}` : title, number);
   }
 
-  private async offer(title: string, number: number): Promise<void> {
-    const picked = await vscode.window.showInformationMessage(`BEAST: ${title}`, "Apply", "Discard");
+  private async offer(what: string, number: number): Promise<void> {
+    const picked = await vscode.window.showInformationMessage(`BEAST: ${what}`, "Apply", "Discard");
     const uri = vscode.Uri.from({ scheme: SCHEME, path: "/", query: String(number) });
     if (!this.proposals.has(String(number))) return;
     if (picked === "Apply") await this.accept(uri);

@@ -5,6 +5,7 @@ import { BeastClient } from "./client";
 import { NoDaemonError, reach, type Streams } from "./connection";
 import type { Delta, Done, Status } from "./contract";
 import { way } from "./settings";
+import { NotConnectedError } from "./troubles";
 
 const PAUSES_MS = [250, 500, 1000, 2000, 5000];
 const LIVED_MS = 10_000;
@@ -16,9 +17,6 @@ export interface CallOptions {
   token?: vscode.CancellationToken;
   onDelta?: (delta: string) => void;
 }
-
-/** A call failed because there is nobody to answer it. */
-export class NotConnectedError extends Error {}
 
 export class Server implements vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Reach>();

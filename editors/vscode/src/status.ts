@@ -1,6 +1,6 @@
 // The status bar: health, today's cost and the share of cached answers; its tooltip has the details, a click the menu.
 import * as vscode from "vscode";
-import type { Status } from "./contract";
+import type { Answer, Status } from "./contract";
 import type { Reach, Server } from "./server";
 import { statusBarEnabled } from "./settings";
 
@@ -16,6 +16,13 @@ export function money(usd: number | null | undefined): string {
 
 export function share(rate: number | null | undefined): string {
   return rate === null || rate === undefined ? "–" : `${Math.round(rate * 100)} %`;
+}
+
+/** The line below an answer, for those that came without one. */
+export function costLineOf(answer: Answer): string {
+  const hit = answer.cache?.result.startsWith("hit");
+  const paid = hit ? `from the cache, saved ${money(answer.saved_usd)}` : money(answer.cost_usd);
+  return answer.costLine ?? [answer.model, paid, `${Math.round(answer.latency_ms)} ms`].join(" · ");
 }
 
 /** Health in one word, whichever shape it came in. */

@@ -2,7 +2,9 @@
 import * as vscode from "vscode";
 import { LSPErrorCodes, ResponseError } from "vscode-languageclient/node";
 import type { Trouble } from "./contract";
-import { NotConnectedError } from "./server";
+
+/** A call failed because there is nobody to answer it. */
+export class NotConnectedError extends Error {}
 
 export function isCancelled(error: unknown): boolean {
   if (error instanceof vscode.CancellationError) return true;
