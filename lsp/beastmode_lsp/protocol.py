@@ -218,7 +218,7 @@ class EditorProtocol(LanguageServerProtocol):
         """Asks the editor; a future that is cancelled takes the question back, and its late answer is dropped."""
         own_id = msg_id if msg_id is not None else next(self._ids)
         future: Future[Any] = Future()
-        self._asked[own_id] = (future, self.get_result_type(method))
+        self._asked[own_id] = (future, types.METHOD_TO_TYPES.get(method, (None, None))[1])
         future.add_done_callback(partial(self._stop_asking, own_id))
         if callback is not None:
             future.add_done_callback(lambda done: None if _failed(done) else callback(done.result()))
@@ -249,18 +249,6 @@ class EditorProtocol(LanguageServerProtocol):
             future.set_exception(JsonRpcInvalidParams("The editor's answer is not as the protocol says."))
             return
         future.set_result(result)
-
-    # -- types, without a cache that keeps every connection alive
-
-    def get_message_type(self, method: str) -> type[Any] | None:  # type: ignore[override]  # there it is cached
-        """The type of a message."""
-        found: type[Any] | None = types.METHOD_TO_TYPES.get(method, (None,))[0]
-        return found
-
-    def get_result_type(self, method: str) -> type[Any] | None:  # type: ignore[override]
-        """The type of a reply."""
-        found: type[Any] | None = types.METHOD_TO_TYPES.get(method, (None, None))[1]
-        return found
 
     # -- methods that pygls has of its own
 

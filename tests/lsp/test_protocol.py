@@ -64,6 +64,20 @@ def features(events: Events) -> Callable[[EditorServer], None]:
                 events.cancelled.set()
                 raise
 
+        @server.command("test.callback")
+        def callback(ls: EditorServer, given: Any = None) -> str:
+            params = types.ShowMessageRequestParams(type=types.MessageType.Info, message="which?")
+            ls.window_show_message_request(params, events.seen.append)
+            return "asked"
+
+        @server.command("test.unwritable")
+        async def unwritable(ls: EditorServer, given: Any = None) -> Any:
+            return object()
+
+        @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+        def did_save(params: types.DidSaveTextDocumentParams) -> None:
+            raise ValueError("the text of a document")
+
         @server.command("test.daemon")
         async def daemon(ls: EditorServer, given: dict[str, Any]) -> Any:
             return await ls.daemon.call(given["method"], given.get("params"))
@@ -261,7 +275,43 @@ def test_a_cancel_of_something_unknown_is_ignored(editor: LspClient) -> None:
     assert editor.command("test.echo", {})["given"] == {}
 
 
+# -- what the editor is asked
+
+
+def test_a_refusal_of_the_editor_is_an_error_of_the_command(editor: LspClient) -> None:
+    def refuse(params: Any) -> Any:
+        raise LspError(-32001, "not now")
+
+    editor.answers["window/showMessageRequest"] = refuse
+    error = failure(lambda: editor.command("test.ask"))
+    assert (error.code, error.message) == (-32001, "not now")
+
+
+def test_an_answer_of_another_shape_is_an_error_of_the_command(editor: LspClient) -> None:
+    editor.answers["window/showMessageRequest"] = lambda params: {"name": 3}
+    assert failure(lambda: editor.command("test.ask")).code == INVALID_PARAMS
+
+
+def test_an_answer_may_be_waited_for_by_a_callback(editor: LspClient, events: Events) -> None:
+    editor.answers["window/showMessageRequest"] = lambda params: {"title": "this"}
+    assert editor.command("test.callback") == "asked"
+    until(lambda: [one.title for one in events.seen] == ["this"])
+
+
 # -- errors
+
+
+def test_a_result_that_can_not_be_written_is_a_fault_of_our_own(editor: LspClient) -> None:
+    assert failure(lambda: editor.command("test.unwritable")).code == -32603
+    assert editor.command("test.echo", {})["given"] == {}
+
+
+def test_a_notification_that_fails_is_logged_and_harms_nothing(
+    editor: LspClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    editor.notify("textDocument/didSave", {"textDocument": {"uri": "file:///a"}})
+    assert editor.command("test.echo", {})["given"] == {}
+    assert "a notification failed" in [record.getMessage() for record in caplog.records]
 
 
 def test_an_error_of_the_daemon_arrives_with_its_sentence_its_first_tip_and_its_data(events: Events) -> None:
@@ -353,6 +403,12 @@ def test_an_object_with_a_key_called_jsonrpc_inside_a_message_is_no_message(edit
     editor.open("file:///a.json", json.dumps(inner))
     until(lambda: bool(events.seen))
     assert events.seen[0].text == json.dumps(inner)
+
+
+def test_an_id_that_can_be_none_is_told(editor: LspClient) -> None:
+    editor.send({"jsonrpc": "2.0", "id": [1], "method": "workspace/executeCommand"})
+    until(lambda: bool(editor.strays))
+    assert (editor.strays[0]["id"], editor.strays[0]["error"]["code"]) == (None, INVALID_REQUEST)
 
 
 def test_a_reply_that_nobody_asked_for_is_ignored(editor: LspClient, events: Events) -> None:

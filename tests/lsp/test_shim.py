@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -409,6 +410,25 @@ def test_ten_at_once_start_one_daemon(home: Path) -> None:
     finally:
         subprocess.run([sys.executable, "-m", "beastmode.cli", "stop"], env=daemon.environ, check=True)
         daemon.__exit__()
+
+
+def test_headers_without_end_end_it(home: Path, serve: Callable[[], LspDoor]) -> None:
+    with serve(), shim(home) as editor:
+        with contextlib.suppress(BrokenPipeError):
+            editor.send_raw(b"X: " + b"y" * 200_000)
+        assert ended(editor) == 1
+
+
+def test_an_editor_that_stops_reading_and_leaves_leaves_no_shim(home: Path, serve: Callable[[], LspDoor]) -> None:
+    with serve(), shim(home) as editor:
+        editor.initialize()
+        assert editor.process is not None and editor.process.stdout is not None and editor.process.stdin is not None
+        editor.process.send_signal(signal.SIGSTOP)
+        editor.begin("workspace/executeCommand", {"command": "test.echo", "arguments": ["x" * 60_000]})
+        editor.notify("exit")
+        editor.process.stdin.close()
+        editor.process.send_signal(signal.SIGCONT)
+        assert ended(editor) == 1
 
 
 def test_a_daemon_that_can_not_start_is_told_to_the_editor_with_what_to_do(home: Path) -> None:

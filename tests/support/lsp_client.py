@@ -58,7 +58,8 @@ class Pending:
 class LspClient:
     """An editor, as far as a test needs one.
 
-    `answers` says how requests of the server are answered: a function of the parameters, by method. `received` holds
+    `answers` says how requests of the server are answered: a function of the parameters, by method; an LspError that it
+    raises is the answer. `received` holds
     every request and notification of the server, in order.
 
     Args:
@@ -261,7 +262,11 @@ class LspClient:
             self._changed.notify_all()
         if "id" in message:
             answer = self.answers.get(message["method"], lambda params: None)
-            reply = {"jsonrpc": "2.0", "id": message["id"], "result": answer(message.get("params"))}
+            reply: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+            try:
+                reply["result"] = answer(message.get("params"))
+            except LspError as error:
+                reply["error"] = {"code": error.code, "message": error.message}
             with contextlib.suppress(OSError, ValueError):
                 self.send(reply)
 

@@ -42,11 +42,6 @@ class Session:
         self._documents: dict[str, Document] = {}
         self._progress: dict[str, bool] = {}
 
-    @property
-    def initialized(self) -> bool:
-        """A server has answered the editor's `initialize`."""
-        return self._initialize is not None and self._initialize_id not in self.pending
-
     def say(self, message: dict[str, object], body: bytes) -> bool:
         """Takes note of a message that goes to the server.
 

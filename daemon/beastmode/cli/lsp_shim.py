@@ -168,10 +168,10 @@ class Shim:
         readable, writable, _ = select.select(reads, writes, [], self._patience_s())
         if 1 in writable:
             self._write_editor()
-        if 0 in readable:
-            self._read_editor()
         if link is not None and link is self._link:
             self._serve(link, link.socket in readable, link.socket in writable)
+        if 0 in readable:  # after that: what is asked just as the server has gone waits for the next one
+            self._read_editor()
         if self._starter.pipe is not None and self._starter.pipe in readable:
             self._starter.read()
 
