@@ -14,7 +14,7 @@ APART = {
     "clients": "it runs large programs that are fetched for it (make test-clients)",
 }
 os.environ.setdefault("BEAST_HTTP__PORT", "0")  # many daemons run side by side
-os.environ.setdefault("BEAST_LSP__ENABLED", "false")  # its server is half a second of work at each start; who tests it says true
+os.environ.setdefault("BEAST_LSP__ENABLED", "false")  # half a second of work at each start; who tests it says true
 deselected_key = pytest.StashKey[set[tuple[str, str]]]()
 
 

@@ -151,7 +151,7 @@ def of_failure(ticket: Ticket) -> Pairs:
     Args:
         ticket: The request.
     """
-    pairs = [("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result)]
+    pairs: Pairs = [("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result)]
     if ticket.deployment is not None:
         pairs.append(("x-beast-provider", ticket.deployment.provider))
     return pairs
