@@ -169,6 +169,12 @@ def test_the_choice_of_tools_is_translated(params: dict[str, Any], choice: dict[
     assert body(tools=tools, **params).get("tool_choice") == choice
 
 
+@pytest.mark.parametrize("schema", [1, [{}], "object", True])
+def test_parameters_that_are_no_schema_are_refused(schema: Any) -> None:
+    with pytest.raises(BadInputError, match="JSON schema"):
+        body(tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}])
+
+
 def test_a_choice_without_tools_is_not_sent() -> None:
     assert "tool_choice" not in body(tools=[], tool_choice="auto")
 

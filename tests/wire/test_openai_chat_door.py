@@ -128,6 +128,10 @@ class TestReading:
             ({"stop": [5]}, "stop"),
             ({"response_format": "json"}, "response_format"),
             ({"stream_options": True}, "stream_options"),
+            (
+                {"messages": [{"role": "assistant", "tool_calls": [{"id": 1, "function": {"name": "f"}}]}]},
+                r"messages\[0\].tool_calls\[0\].id",
+            ),
         ],
     )
     def test_a_wrong_field_is_named(self, fields: dict[str, Any], named: str) -> None:

@@ -294,6 +294,12 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(function, dict):
         return tool
     schema = function.get("parameters") or {}
+    if not isinstance(schema, dict):
+        raise BadInputError(
+            "tools: the parameters of a function are no JSON schema.",
+            tips=['Write them as an object: {"type": "object", "properties": {...}}.'],
+            details={"param": "tools"},
+        )
     named = {"name": function.get("name"), "input_schema": schema if "type" in schema else {"type": "object", **schema}}
     return named | _kept(function, ("description", "strict")) | _kept(tool, _TOOL_FIELDS)
 

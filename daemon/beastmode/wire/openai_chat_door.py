@@ -275,4 +275,5 @@ def _tool_calls(calls: Any, where: str) -> list[dict[str, Any]] | None:
         function = call.get("function")
         if call.get("type") != "custom" and (type(function) is not dict or type(function.get("name")) is not str):
             wrong(f"{where}.tool_calls[{place}].function", "an object with a name")
+        read_text(call, "id", f"{where}.tool_calls[{place}].")
     return calls or None
