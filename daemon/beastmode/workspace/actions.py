@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -18,6 +18,7 @@ from beastmode.workspace.testing import SCRIPTS, Home, home_of_tests, module_of,
 from beastmode.workspace.windows import SELECTION_MAX_CHARS, Window, window_around
 
 Kind = Literal["explain", "fix", "refactor", "docstring", "tests", "generate", "ask"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 TALKS: frozenset[Kind] = frozenset({"explain", "ask"})
 """Kinds whose answer is text for a person."""
 
