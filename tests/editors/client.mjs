@@ -35,7 +35,7 @@ const CAPABILITIES = {
 };
 
 /** Waits until something holds. */
-export async function until(holds, what, limitMs = 20_000) {
+export async function until(holds, what, limitMs = 30_000) {
   const deadline = performance.now() + limitMs;
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`it did not come to be: ${what}`);

@@ -37,9 +37,12 @@ function scenes.chat()
   end
   vim.cmd('Beast chat And when books are removed?')
   answered(2)
-  require('beast.client').command('status', {}, { quiet = true, on_done = function(_, result)
-    require('beast.status').on_status(result)
-  end })
+  require('beast.client').command('status', {}, {
+    quiet = true,
+    on_done = function(_, result)
+      require('beast.status').on_status(result)
+    end,
+  })
   vim.wait(1000, function()
     return (require('beast').statusline()):find('$', 1, true) ~= nil
   end)

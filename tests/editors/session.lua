@@ -23,10 +23,12 @@ end
 ---@return table[]
 local function menu(first, last)
   local params = vim.lsp.util.make_given_range_params({ first, 0 }, { last, 0 }, bufnr, client.offset_encoding)
-  params.context = { diagnostics = require('beast.range').diagnostics(bufnr, {
-    start = { line = first - 1, byte = 0 },
-    finish = { line = last - 1, byte = 0 },
-  }, client.offset_encoding) }
+  params.context = {
+    diagnostics = require('beast.range').diagnostics(bufnr, {
+      start = { line = first - 1, byte = 0 },
+      finish = { line = last - 1, byte = 0 },
+    }, client.offset_encoding),
+  }
   local _, found = await('code actions', function(done)
     client:request('textDocument/codeAction', params, done, bufnr)
   end)

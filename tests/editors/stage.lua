@@ -26,7 +26,7 @@ end
 ---@param holds fun(): any
 ---@param limit_ms? integer
 function M.wait(what, holds, limit_ms)
-  if not vim.wait(limit_ms or 20000, holds, 5) then
+  if not vim.wait(limit_ms or 30000, holds, 5) then
     error(('it did not come to be: %s; told: %s'):format(what, vim.inspect(M.notices)), 0)
   end
 end

@@ -160,9 +160,12 @@ case('conflict', function()
       vim.api.nvim_buf_set_lines(bufnr, 1, 2, false, { '    result = b + a  # typed meanwhile' })
     end, 400)
   end)
-  local shown = table.concat(vim.tbl_map(function(window)
-    return stage.text(vim.api.nvim_win_get_buf(window))
-  end, vim.api.nvim_tabpage_list_wins(0)), '\n')
+  local shown = table.concat(
+    vim.tbl_map(function(window)
+      return stage.text(vim.api.nvim_win_get_buf(window))
+    end, vim.api.nvim_tabpage_list_wins(0)),
+    '\n'
+  )
   tell('conflict', { applied = result.applied, reason = result.reason, text = stage.text(bufnr), shown = shown })
 end)
 

@@ -65,8 +65,8 @@ end
 ---@param result table
 ---@return string
 local function summary(result)
-  local words = result.summary and result.summary ~= '' and result.summary ~= vim.NIL and (result.summary .. ' — ') or ''
-  return words .. (result.costLine or '')
+  local words = type(result.summary) == 'string' and result.summary ~= '' and { result.summary } or {}
+  return table.concat(vim.list_extend(words, { result.costLine }), ' — ')
 end
 
 --- Opens the files that an action has made, so that they are seen and saved.

@@ -53,11 +53,18 @@ function M.use(id)
   })
 end
 
+--- A model in the list to choose from: where none of its deployments can be asked now, with the reason.
 ---@param model table
 ---@return string
 local function described(model)
-  local healthy = model.health == nil or model.health == vim.NIL or model.health == 'healthy' or model.health == 'unknown'
-  return healthy and model.id or ('%s (%s)'):format(model.id, model.health)
+  local why
+  for _, deployment in ipairs(model.deployments or {}) do
+    if deployment.state == 'ready' then
+      return model.id
+    end
+    why = deployment.cause ~= vim.NIL and deployment.cause or deployment.state
+  end
+  return why and ('%s (%s)'):format(model.id, why) or model.id
 end
 
 --- Chooses the model of this Neovim.

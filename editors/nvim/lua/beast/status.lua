@@ -27,13 +27,17 @@ local function animate()
     return
   end
   timer = assert(vim.uv.new_timer())
-  timer:start(FRAME_MS, FRAME_MS, vim.schedule_wrap(function()
-    if timer and #client.running() == 0 then
-      timer:close()
-      timer = nil
-    end
-    redraw()
-  end))
+  timer:start(
+    FRAME_MS,
+    FRAME_MS,
+    vim.schedule_wrap(function()
+      if timer and #client.running() == 0 then
+        timer:close()
+        timer = nil
+      end
+      redraw()
+    end)
+  )
 end
 
 --- `beast/status`: what the server says of the daemon.
