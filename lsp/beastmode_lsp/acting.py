@@ -95,7 +95,7 @@ async def act(session: Session, wish: Wish) -> Outcome:
     answer = await ask(session, "action", _params(session, wish, asked), title, wish.id)
     proposal = await propose(session, title, answer, asked)
     if proposal.files:
-        session.keep(proposal)
+        session.kept.put(proposal)
     return Outcome(answer, proposal)
 
 

@@ -79,7 +79,7 @@ class Stream:
     def __enter__(self) -> Stream:
         task = asyncio.current_task()
         if self._id is not None and task is not None:
-            self._session.begin(self._id, task)
+            self._session.running.begin(self._id, task)
         return self
 
     def send(self, text: str) -> None:
@@ -89,7 +89,7 @@ class Stream:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: object) -> None:
         if self._id is not None:
-            self._session.end(self._id)
+            self._session.running.end(self._id)
         if not self._sends:
             return
         self._sends = False

@@ -97,5 +97,6 @@ async def clear(session: Session, given: Any) -> dict[str, Any]:
     if "session_id" in fields:
         await session.daemon.call("sessions.remove", {"id": fields["session_id"]})
         return {"cleared": True, "session_id": fields["session_id"]}
-    session.forget()
+    session.kept.clear()
+    session.last_request = None
     return {"cleared": True}

@@ -117,7 +117,7 @@ async def preview(session: Session, given: Any) -> dict[str, Any]:
         given: The argument of the command.
     """
     fields = take("beast.preview", given, {"request_id": str, "show": bool})
-    proposal = session.proposal(fields.get("request_id"))
+    proposal = session.kept.get(fields.get("request_id"))
     if fields.get("show", True):
         await show_text(session, f"{proposal.title}-{proposal.request_id[-8:]}", proposal.diff, ".diff")
     return {"diff": proposal.diff, "request_id": proposal.request_id, "applied": proposal.applied}
@@ -131,7 +131,7 @@ async def apply_kept(session: Session, given: Any) -> dict[str, Any]:
         given: The argument of the command.
     """
     fields = take("beast.apply", given, {"request_id": str})
-    proposal = session.proposal(fields.get("request_id"))
+    proposal = session.kept.get(fields.get("request_id"))
     if proposal.applied:
         return {"applied": False, "reason": "It was applied already.", "request_id": proposal.request_id}
     proposal.reason = None if proposal.sound else proposal.reason

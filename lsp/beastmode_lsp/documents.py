@@ -35,6 +35,7 @@ from beastmode_lsp.positions import (
     units,
 )
 
+CUT_CHARS = 200_000
 KEPT_CHANGES = 2000
 KEPT_CHANGES_CHARS = 2_000_000
 
@@ -105,6 +106,7 @@ class Document:
         self._chars = len(text)
         self._whole: str | None = text  # cut into lines when they are needed: most documents are only looked at
         self._cut: list[str] = []
+        self._cut_chars = 0
         self._changes: deque[Change] = deque()
         self._kept_chars = 0
         self._first_version = version
@@ -113,9 +115,28 @@ class Document:
     @property
     def lines(self) -> list[str]:
         """Its lines with their ends; not to be changed."""
-        if self._whole is not None:
-            self._cut, self._whole = split_lines(self._whole), None
+        while self.cut_some(self._chars):
+            pass
         return self._cut
+
+    def cut_some(self, chars: int = CUT_CHARS) -> bool:
+        """Cuts some of the text into lines, if it is not yet.
+
+        Args:
+            chars: About how much.
+
+        Returns:
+            Whether there is more to cut.
+        """
+        if self._whole is None:
+            return False
+        end = self._whole.find("\n", self._cut_chars + chars) + 1
+        lines = split_lines(self._whole[self._cut_chars : end or None])
+        self._cut += lines[:-1] if end else lines
+        self._cut_chars = end
+        if not end:
+            self._whole = None
+        return end > 0
 
     @property
     def text(self) -> str:
@@ -232,18 +253,20 @@ class Documents(Workspace):
     """
 
     def __init__(self, root_uri: str | None, folders: Sequence[types.WorkspaceFolder] | None, encoding: str) -> None:
-        if folders is None and root_uri is not None:
+        if not folders and root_uri is not None:  # Kate says both: no folders, and a root
             folders = [types.WorkspaceFolder(root_uri, "")]
         super().__init__(root_uri, types.TextDocumentSyncKind.Incremental, folders, encoding)
         self.encoding = encoding if encoding in (UTF8, UTF32) else UTF16
         self._open: dict[str, Document] = {}
+        self._uncut: list[Document] = []
 
     def put_text_document(self, text_document: types.TextDocumentItem, notebook_uri: str | None = None) -> None:
         """Opens a document."""
         item = text_document
-        self._open[_name(item.uri)] = Document(
-            item.uri, str(item.language_id or ""), item.version, item.text, self.encoding
-        )
+        document = Document(item.uri, str(item.language_id or ""), item.version, item.text, self.encoding)
+        self._open[_name(item.uri)] = document
+        if len(item.text) > CUT_CHARS:
+            self._uncut.append(document)
 
     def update_text_document(
         self, text_doc: types.VersionedTextDocumentIdentifier, change: types.TextDocumentContentChangeEvent
@@ -258,6 +281,18 @@ class Documents(Workspace):
         document = self._open.pop(_name(doc_uri), None)
         if document is not None:
             document.closed = True
+
+    def cut_some(self) -> bool:
+        """Cuts a piece of a large document into lines, so that no request has to do all of it at once.
+
+        Returns:
+            Whether there is more to do.
+        """
+        while self._uncut:
+            if not self._uncut[-1].closed and self._uncut[-1].cut_some():
+                return True
+            self._uncut.pop()
+        return False
 
     def find(self, uri: str) -> Document | None:
         """An open document."""

@@ -25,6 +25,7 @@ _NAMES = {
     "zed": "zed",
     "kate": "kate",
 }
+_KINDS_OF_KATE = ["quickfix", "refactor", "source"]
 _TELLS_ERRORS = {"vscode", "cursor", "neovim", "emacs"}
 
 
@@ -39,6 +40,21 @@ def label_of(name: str) -> str:
     """
     known = _NAMES.get(name.strip().lower())
     return known or re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "lsp"
+
+
+def _is_kate(capabilities: types.ClientCapabilities) -> bool:
+    """Kate does not say its name, nor that it takes edits: for two seconds after a command it does."""
+    workspace, document = capabilities.workspace, capabilities.text_document
+    if workspace is None or document is None or document.code_action is None:
+        return False
+    literals = document.code_action.code_action_literal_support
+    return (
+        workspace.apply_edit is None
+        and bool(workspace.configuration)
+        and document.selection_range is not None
+        and literals is not None
+        and [str(getattr(one, "value", one)) for one in literals.code_action_kind.value_set] == _KINDS_OF_KATE
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +110,11 @@ class Editor:
         changed = workspace.did_change_configuration or types.DidChangeConfigurationClientCapabilities()
         operations = frozenset(str(getattr(one, "value", one)) for one in edit.resource_operations or ())
         annotates = edit.change_annotation_support is not None
-        label = label_of(name)
+        kate = not name and _is_kate(capabilities)
+        label = "kate" if kate else label_of(name)
         return cls(
             label=label,
-            applies_edits=bool(workspace.apply_edit),
+            applies_edits=bool(workspace.apply_edit) or kate,
             versioned=bool(edit.document_changes or operations or annotates),  # both exist among document changes only
             operations=operations,
             annotates=annotates,

@@ -69,7 +69,7 @@ def register(server: EditorServer) -> None:
     @server.feature("beast/cancel")
     def cancel(params: Any) -> None:
         if isinstance(params, dict) and "id" in params:
-            session.cancel(str(params["id"]))
+            session.running.cancel(str(params["id"]))
 
     @server.feature(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def stop(params: types.WorkDoneProgressCancelParams) -> None:
@@ -83,6 +83,7 @@ def _life(server: EditorServer, session: Session) -> None:
         encoding = types.PositionEncodingKind(before.position_encoding).value
         documents = Documents(before.root_uri, params.workspace_folders, encoding)
         server.protocol._workspace = documents  # pygls has no other way to give it one
+        server.chew = documents.cut_some
         session.editor = Editor.of(server.client_name, params.capabilities)
         session.options = params.initialization_options
         session.settings, warnings = read_settings([session.options])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -74,33 +75,11 @@ class Ghosts:
         nothing = types.CompletionList(is_incomplete=False, items=[])
         if by_itself or (automatic and self._session.editor.asks_inline):
             return nothing
-        answer = await self._latest(uri, position, automatic)
-        if answer is None:
-            return nothing
-        return types.CompletionList(is_incomplete=False, items=[self._item(uri, position, answer)])
-
-    def _item(self, uri: str, position: types.Position, answer: dict[str, Any]) -> types.CompletionItem:
-        """One item; its filter is the word before the cursor, which editors hold items against."""
         document = self._session.documents.find(uri)
-        word = ""
-        if document is not None:
-            point = document.point(position)
-            before = document.lines[point.line][: point.column]
-            word = before[len(before.rstrip("_0123456789" + "".join(filter(str.isalpha, set(before))))) :]
-        text: str = answer["text"]
-        first = next((line.strip() for line in text.splitlines() if line.strip()), text)
-        short = first if len(first) <= LABEL_CHARS else f"{first[: LABEL_CHARS - 1]}…"
-        fence = types.MarkupContent(kind=types.MarkupKind.Markdown, value=f"```\n{text}\n```\n\n{cost_line(answer)}")
-        return types.CompletionItem(
-            label=f"BEAST: {short}",
-            kind=types.CompletionItemKind.Snippet,
-            detail=cost_line(answer),
-            documentation=fence,
-            filter_text=word or None,
-            sort_text="~",
-            insert_text_format=types.InsertTextFormat.PlainText,
-            text_edit=types.TextEdit(range=types.Range(start=position, end=position), new_text=text),
-        )
+        answer = await self._latest(uri, position, automatic)
+        if answer is None or document is None:
+            return nothing
+        return types.CompletionList(is_incomplete=False, items=[an_item(document, position, answer)])
 
     def _is_typing(self, uri: str, position: types.Position) -> bool:
         typed_s, place = self._typed.get(uri, (0.0, None))
@@ -172,6 +151,33 @@ class Ghosts:
             **self._session.identity(settings.model or None),
         }
         return {**found, "language": document.language} if document.language else found
+
+
+def an_item(document: Document, position: types.Position, answer: dict[str, Any]) -> types.CompletionItem:
+    """A completion item; its filter is the word before the cursor, which editors hold items against.
+
+    Args:
+        document: Where it goes.
+        position: The cursor.
+        answer: Of the method `complete`.
+    """
+    point = document.point(position)
+    word = re.search(r"\w*$", document.lines[point.line][: point.column])
+    text: str = answer["text"]
+    first = next((line.strip() for line in text.splitlines() if line.strip()), text)
+    short = first if len(first) <= LABEL_CHARS else f"{first[: LABEL_CHARS - 1]}…"
+    line = cost_line(answer)
+    shown = types.MarkupContent(kind=types.MarkupKind.Markdown, value=f"```\n{text}\n```\n\n{line}")
+    return types.CompletionItem(
+        label=f"BEAST: {short}",
+        kind=types.CompletionItemKind.Snippet,
+        detail=line,
+        documentation=shown,
+        filter_text=(word[0] if word is not None else "") or None,
+        sort_text="~",
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(range=types.Range(start=position, end=position), new_text=text),
+    )
 
 
 def before(lines: list[str], point: Point) -> str:

@@ -31,6 +31,70 @@ KEPT_PROPOSALS = 20
 KEPT_LINES = 200_000
 
 
+class Kept:
+    """Edits that may still be looked at or applied; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._proposals: OrderedDict[str, Proposal] = OrderedDict()
+
+    def put(self, proposal: Proposal) -> None:
+        """Keeps edits for `beast.preview` and `beast.apply`."""
+        self._proposals[proposal.request_id] = proposal
+        self._proposals.move_to_end(proposal.request_id)
+        while len(self._proposals) > 1 and (len(self._proposals) > KEPT_PROPOSALS or self._lines() > KEPT_LINES):
+            self._proposals.popitem(last=False)
+
+    def _lines(self) -> int:
+        return sum(one.lines for one in self._proposals.values())
+
+    def get(self, request_id: str | None) -> Proposal:
+        """Edits that were kept.
+
+        Args:
+            request_id: Of the answer that they are of; None: the last.
+
+        Raises:
+            JsonRpcInvalidParams: There are none.
+        """
+        if request_id is None and self._proposals:
+            return next(reversed(self._proposals.values()))
+        found = self._proposals.get(request_id or "")
+        if found is None:
+            which = f"of the request {request_id!r}" if request_id else "yet"
+            raise JsonRpcInvalidParams(f"There are no edits {which} in this session. Try: run an action first")
+        return found
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._proposals.clear()
+
+
+class Running:
+    """What runs by an id that the editor chose."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    def begin(self, id: str, task: asyncio.Task[Any]) -> None:
+        """Notes what `beast/cancel` ends.
+
+        Raises:
+            JsonRpcInvalidParams: Something of that id runs.
+        """
+        if id in self._tasks:
+            raise JsonRpcInvalidParams(f"Something with the id {id!r} is running already. Try: another id")
+        self._tasks[id] = task
+
+    def end(self, id: str) -> None:
+        """It runs no more."""
+        self._tasks.pop(id, None)
+
+    def cancel(self, id: str) -> None:
+        """Cancels what runs by that id; nothing, where it is over."""
+        if id in self._tasks:
+            self._tasks[id].cancel()
+
+
 class Session:
     """One editor's session.
 
@@ -45,6 +109,8 @@ class Session:
         model: The model chosen for this session; None: the one of the settings.
         last_request: The id of the last request that an answer came of.
         cancellers: Whom the editor's stop buttons end.
+        kept: Edits that may still be applied.
+        running: What `beast/cancel` ends.
         catalogue: The daemon's models.
         ghosts: What is asked for at the cursor.
         pending_warnings: What is said once the editor takes messages.
@@ -61,8 +127,8 @@ class Session:
         self.catalogue = Catalogue(self)
         self.ghosts = Ghosts(self)
         self.pending_warnings: list[str] = []
-        self._proposals: OrderedDict[str, Proposal] = OrderedDict()
-        self._running: dict[str, asyncio.Task[Any]] = {}
+        self.kept = Kept()
+        self.running = Running()
         self._said: set[str] = set()
 
     @property
@@ -113,61 +179,6 @@ class Session:
         if root is None:
             return {"path": path}
         return {"workspace": root, "path": path[len(root.rstrip("/")) + 1 :]}
-
-    # -- what may still be used
-
-    def keep(self, proposal: Proposal) -> None:
-        """Keeps edits for `beast.preview` and `beast.apply`; the oldest are forgotten."""
-        self._proposals[proposal.request_id] = proposal
-        self._proposals.move_to_end(proposal.request_id)
-        while len(self._proposals) > 1 and (len(self._proposals) > KEPT_PROPOSALS or self._kept_lines() > KEPT_LINES):
-            self._proposals.popitem(last=False)
-
-    def _kept_lines(self) -> int:
-        return sum(one.lines for one in self._proposals.values())
-
-    def proposal(self, request_id: str | None) -> Proposal:
-        """Edits that were kept.
-
-        Args:
-            request_id: Of the answer that they are of; None: the last.
-
-        Raises:
-            JsonRpcInvalidParams: There are none.
-        """
-        if request_id is None and self._proposals:
-            return next(reversed(self._proposals.values()))
-        found = self._proposals.get(request_id or "")
-        if found is None:
-            which = f"of the request {request_id!r}" if request_id else "yet"
-            raise JsonRpcInvalidParams(f"There are no edits {which} in this session. Try: run an action first")
-        return found
-
-    def forget(self) -> None:
-        """Forgets all edits and the last answer."""
-        self._proposals.clear()
-        self.last_request = None
-
-    # -- what runs
-
-    def begin(self, id: str, task: asyncio.Task[Any]) -> None:
-        """Notes what `beast/cancel` ends.
-
-        Raises:
-            JsonRpcInvalidParams: Something of that id runs.
-        """
-        if id in self._running:
-            raise JsonRpcInvalidParams(f"Something with the id {id!r} is running already. Try: another id")
-        self._running[id] = task
-
-    def end(self, id: str) -> None:
-        """It runs no more."""
-        self._running.pop(id, None)
-
-    def cancel(self, id: str) -> None:
-        """Cancels what runs by that id; nothing, where it is over."""
-        if id in self._running:
-            self._running[id].cancel()
 
     # -- what is said
 

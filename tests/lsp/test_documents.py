@@ -116,14 +116,14 @@ def folders(*names: str) -> list[t.WorkspaceFolder]:
 
 
 def test_a_document_belongs_to_the_innermost_folder_it_lies_in() -> None:
-    documents = Documents(None, folders("home/me", "home/me/work", "srv"), "utf-16")
-    assert documents.root_of("file:///home/me/work/a.py") == "/home/me/work"
-    assert documents.root_of("file:///home/me/notes.md") == "/home/me"
-    assert documents.root_of("file:///home/me/workshop/a.py") == "/home/me"
+    documents = Documents(None, folders("srv/me", "srv/me/work", "opt"), "utf-16")
+    assert documents.root_of("file:///srv/me/work/a.py") == "/srv/me/work"
+    assert documents.root_of("file:///srv/me/notes.md") == "/srv/me"
+    assert documents.root_of("file:///srv/me/workshop/a.py") == "/srv/me"
     assert documents.root_of("file:///etc/passwd") is None
     assert documents.root_of("untitled:Untitled-1") is None
-    documents.remove_folder("file:///home/me/work")
-    assert documents.root_of("file:///home/me/work/a.py") == "/home/me"
+    documents.remove_folder("file:///srv/me/work")
+    assert documents.root_of("file:///srv/me/work/a.py") == "/srv/me"
 
 
 def test_an_editor_with_one_root_and_no_folders_has_that_folder() -> None:
@@ -150,3 +150,25 @@ def test_names_of_what_is_no_file() -> None:
     assert path_of("untitled:Untitled-1") is None
     assert name_of("untitled:Untitled-1") == "Untitled-1"
     assert name_of("git:/work/a%20b.py?ref=main") == "work/a b.py"
+
+
+@given(texts, st.integers(0, 6))
+def test_a_text_that_is_cut_piece_by_piece_has_the_same_lines(text: str, chars: int) -> None:
+    document = opened(text)
+    while document.cut_some(chars):
+        assert document.text == text
+    assert document.lines == split_lines(text)
+
+
+def test_large_documents_are_cut_a_piece_at_a_time_and_closed_ones_no_more() -> None:
+    documents = Documents(None, None, "utf-16")
+    for name in ("open", "closed"):
+        documents.put_text_document(t.TextDocumentItem(name, "x", 1, "line\n" * 200_000))
+    documents.remove_text_document("closed")
+    pieces = 0
+    while documents.cut_some():
+        pieces += 1
+    document = documents.find("open")
+    assert document is not None
+    assert pieces >= 4
+    assert len(document.lines) == 200_001
