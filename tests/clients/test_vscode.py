@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from beastmode.client import Client
 from support.browser import chromium
-from support.code_server import BIN, code_server, pack
+from support.code_server import BIN, Editor, code_server, pack
 from support.editor_stage import MODEL, SAMPLE, Stage, open_stage
 from support.vscode_window import Window, window
 from support.waiting import until
@@ -40,9 +40,9 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def url(stage: Stage, vsix: Path) -> Iterator[str]:
-    with code_server(vsix, {"beast.home": str(stage.daemon.home)}) as url:
-        yield url
+def editor(stage: Stage, vsix: Path) -> Iterator[Editor]:
+    with code_server(vsix, {"beast.home": str(stage.daemon.home)}) as editor:
+        yield editor
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +52,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def shared(browser: Browser, stage: Stage, url: str) -> Iterator[Window]:
-    with window(browser, url, stage.workspace) as opened:
+def shared(browser: Browser, stage: Stage, editor: Editor) -> Iterator[Window]:
+    with window(browser, editor.url, stage.workspace) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def careful(browser: Browser, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+def careful(browser: Browser, editor: Editor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     """A window of another workspace, which wants to see edits first."""
     folder = tmp_path_factory.mktemp("careful")
     (folder / ".vscode").mkdir()
     (folder / ".vscode" / "settings.json").write_text('{"beast.edits.preview": true}')
     (folder / "sample.py").write_text(SAMPLE)
-    with window(browser, url, folder) as opened:
+    with window(browser, editor.url, folder) as opened:
         opened.open_file("sample.py")
         yield opened
 
@@ -224,7 +224,7 @@ def test_a_restart_of_the_daemon_loses_nothing(stage: Stage, w: Window) -> None:
     w.chat.locator("#attach").uncheck()
 
 
-def test_a_model_is_registered_and_its_key_is_in_no_file_of_the_editor(stage: Stage, w: Window) -> None:
+def test_a_model_is_registered_and_its_key_is_in_no_file_of_the_editor(stage: Stage, editor: Editor, w: Window) -> None:
     w.run("BEAST MODE: Register Custom Model")
     for answer in ("other", f"{stage.provider.url}/v1", "coder", KEY, "1 2"):
         w.answer(answer)
@@ -236,9 +236,8 @@ def test_a_model_is_registered_and_its_key_is_in_no_file_of_the_editor(stage: St
     w.ask("Which model is this?")
     expect(w.answered().locator(".cost")).to_contain_text("custom:other ·")
     assert stage.provider.calls[-1].headers["authorization"] == f"Bearer {KEY}"
-    assert [
-        file for file in stage.workspace.rglob("*") if file.is_file() and KEY in file.read_text(errors="ignore")
-    ] == []
+    files = [file for folder in (stage.workspace, editor.folder) for file in folder.rglob("*") if file.is_file()]
+    assert [file for file in files if KEY.encode() in file.read_bytes()] == []
     w.chat.locator("#model").select_option("")
 
 
@@ -300,7 +299,7 @@ def test_without_a_daemon_one_is_started(browser: Browser, vsix: Path, stage: St
     """By `beast lsp`, in the folder that the settings name."""
     home = Path(f"{stage.daemon.home}-2")
     settings = {"beast.home": str(home), "beast.path": str(BIN / "beast")}
-    with code_server(vsix, settings) as url, window(browser, url, stage.workspace) as opened:
+    with code_server(vsix, settings) as editor, window(browser, editor.url, stage.workspace) as opened:
         expect(opened.status).to_contain_text("BEAST 0 $", timeout=60_000)
         with Client(home / "run" / "rpc.sock") as client:
             client.call("shutdown")

@@ -33,15 +33,8 @@ def vsix(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_its_own_tests_pass(tmp_path: Path) -> None:
     environ = {**os.environ, "PATH": os.pathsep.join([str(Path(node_tools.node()).parent), os.environ["PATH"]])}
-    done = subprocess.run(
-        ["npm", "test", "--silent"],
-        cwd=EXTENSION,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    command = ["npm", "test", "--silent"]
+    done = subprocess.run(command, cwd=EXTENSION, env=environ, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     passed = re.search(r"pass (\d+)", done.stdout)
     assert passed and int(passed[1]) > 30
@@ -90,10 +83,8 @@ def test_every_command_is_registered() -> None:
     source = "\n".join(file.read_text() for file in SOURCES)
     kinds = re.search(r"KINDS = \[(.*?)\]", source)
     assert kinds
-    registered = {
-        *re.findall(r'"(\w+)"', kinds[1]),
-        *re.findall(r"^    (\w+): (?:\(|async |actions\.)", source, re.MULTILINE),
-    }
+    handlers = re.findall(r"^    (\w+): (?:\(|async |actions\.)", source, re.MULTILINE)
+    registered = {*re.findall(r'"(\w+)"', kinds[1]), *handlers}
     assert {command.removeprefix("beast.") for command in COMMANDS} <= registered
 
 

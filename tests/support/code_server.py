@@ -1,4 +1,4 @@
-"""VS Code as a program for servers (code-server), with this project's extension and nothing else, on a port of its own."""
+"""VS Code as a program for servers (code-server), with this project's extension, an empty home, a port of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -37,6 +38,19 @@ QUIET = {
 }
 
 
+@dataclass(frozen=True)
+class Editor:
+    """One that runs.
+
+    Attributes:
+        url: Its address.
+        folder: All that it writes, settings too.
+    """
+
+    url: str
+    folder: Path
+
+
 def pack(into: Path) -> Path:
     """Packs the extension, as `make vscode` does.
 
@@ -53,7 +67,7 @@ def pack(into: Path) -> Path:
 
 
 @contextmanager
-def code_server(vsix: Path, settings: Mapping[str, Any], models: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
+def code_server(vsix: Path, settings: Mapping[str, Any], models: Sequence[Mapping[str, Any]] = ()) -> Iterator[Editor]:
     """Starts it, with an empty home.
 
     Args:
@@ -62,7 +76,7 @@ def code_server(vsix: Path, settings: Mapping[str, Any], models: Sequence[Mappin
         models: Groups of models of VS Code's own chat, as its `chatLanguageModels.json` has them.
 
     Yields:
-        Its address.
+        Where it is.
     """
     assert PROGRAM.exists(), "code-server is not here: run .ci/setup clients (build/setup.log says why it failed)"
     with tempfile.TemporaryDirectory(prefix="bcs-", ignore_cleanup_errors=True) as name:
@@ -88,7 +102,7 @@ def code_server(vsix: Path, settings: Mapping[str, Any], models: Sequence[Mappin
         try:
             until(lambda: process.poll() is not None or answers(f"{url}/healthz"), 60)
             assert process.poll() is None, (folder / "server.log").read_text()
-            yield url
+            yield Editor(url, folder)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:

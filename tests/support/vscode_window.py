@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, Route, TimeoutError, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, Route, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 LIMIT_MS, RETRY_MS, POLL_MS = 60_000, 5000, 100
 STATUS = "[id='beastmode.beast-mode.beast.status']"
@@ -80,7 +81,7 @@ class Window:
         self.page.keyboard.press("Control+P")
         self._type_in_widget(name)
         self.pick(name)
-        self.page.locator(f".tab.active[data-resource-name='{name}']").wait_for()
+        self.tab(name).wait_for()
         self.page.locator(".editor-group-container.active .monaco-editor .view-lines").first.wait_for()
 
     def run(self, command: str) -> None:
@@ -119,29 +120,27 @@ class Window:
         self.page.keyboard.press("Shift+End")
 
     def tab(self, title: str) -> Locator:
-        """The tab that is looked at, when it is this one."""
-        return self.page.locator(".tab.active", has_text=title)
-
-    def focus_editor(self) -> None:
-        """Puts the keyboard into the editor that is looked at."""
-        self.page.keyboard.press("Control+1")
+        """The tab that is looked at, when its title begins so."""
+        return self.page.locator(f".tab.active[aria-label^='{title}']")
 
     def act(self, title: str, text: str) -> None:
         """Chooses a code action, and waits until the editor shows what it shall.
 
         The editor fetches the menu anew whenever diagnostics come in, and what was chosen from the old one is lost.
         """
-        for last in (False, False, True):
+        for limit_ms in (LIMIT_MS // 4, LIMIT_MS // 4, LIMIT_MS):
             self.code_actions().filter(has_text=title).first.click()
-            with contextlib.nullcontext() if last else contextlib.suppress(AssertionError):
-                return self.reads(text, LIMIT_MS // 4)
+            with contextlib.suppress(AssertionError):
+                self.reads(text, limit_ms)
+                return
+        raise AssertionError(f"{title} did not lead to {text!r} but to {self.text!r}")
 
     def code_actions(self) -> Locator:
         """Opens the menu of code actions."""
         menu = self.page.locator(".action-widget:not(.action-list-submenu-panel)")
         for _ in range(LIMIT_MS // RETRY_MS):  # a key that is pressed while the editor is busy may be lost
             self.page.keyboard.press("Control+.")
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(PlaywrightTimeoutError):
                 menu.locator(".monaco-list-row.action", has_text="BEAST").first.wait_for(timeout=RETRY_MS)
                 break
         return menu.locator(".monaco-list-row.action")
