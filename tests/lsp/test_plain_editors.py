@@ -17,6 +17,21 @@ from support.lsp_house import EVERYTHING, House, eventually
 from support.scripts import Fail
 
 URI = "file:///work/a.py"
+KATE: dict[str, Any] = {  # what Kate 26.08 announces, as far as it matters here; it gives no name
+    "textDocument": {
+        "codeAction": {
+            "codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["quickfix", "refactor", "source"]}}
+        },
+        "completion": {"completionItem": {"snippetSupport": True}},
+        "selectionRange": {"dynamicRegistration": False},
+        "synchronization": {"didSave": True},
+    },
+    "window": {
+        "showMessage": {"messageActionItem": {"additionalPropertiesSupport": True}},
+        "workDoneProgress": True,
+    },
+    "workspace": {"configuration": True, "workspaceFolders": True},
+}
 TEXT = "def add(a, b):\n    return a - b\n"
 
 
@@ -96,3 +111,17 @@ def test_what_a_lost_server_showed_as_running_is_ended() -> None:
     told = [json.loads(body)["params"] for body in session.end_progress()]
     assert [(one["token"], one["value"]["kind"]) for one in told] == [(2, "end"), ("asked", "begin"), ("asked", "end")]
     assert session.end_progress() == []
+
+
+def test_kate_takes_edits_though_it_does_not_say_so(house: House, tmp_path: Path) -> None:
+    """As Kate does: it sends the whole text, names a root and no folders, and runs the command of an action."""
+    house.coder.codes(TEXT.replace("-", "+"))
+    editor = house.editor(KATE, name="", rootUri=tmp_path.as_uri(), workspaceFolders=[])
+    uri = editor.open((tmp_path / "a.py").as_uri(), TEXT)
+    action = next(one for one in editor.menu(uri) if one["title"] == "BEAST: Refactor")
+    found = editor.client.command(action["command"]["command"], *action["command"]["arguments"])
+    assert found["applied"] is True
+    assert "a + b" in editor.texts[uri]
+    assert set(editor.edits[-1]) == {"changes"}
+    row = house.row(found["request_id"])
+    assert (row["client"], row["workspace"]) == ("kate", str(tmp_path))
