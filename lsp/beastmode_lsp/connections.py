@@ -148,6 +148,9 @@ class Connection(asyncio.Protocol):
         """
         assert self._server is not None
         self._again = None
+        if self._server.chew():
+            self._again = self._loop.call_soon(self._work)
+            return
         try:
             body = self._frames.take()
             if body is None:

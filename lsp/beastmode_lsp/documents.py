@@ -86,6 +86,43 @@ class Snapshot:
         return digest(self.text)
 
 
+class History:
+    """The last changes of a document; older ones are forgotten.
+
+    Args:
+        version: Of the document before the first.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.serial = 0
+        self._first_version = version
+        self._changes: deque[Change] = deque()
+        self._chars = 0
+
+    def add(self, change: Change) -> None:
+        """Notes a change."""
+        self.serial += 1
+        self._changes.append(change)
+        self._chars += len(change.text)
+        while len(self._changes) > KEPT_CHANGES or self._chars > KEPT_CHANGES_CHARS:
+            gone = self._changes.popleft()
+            self._chars -= len(gone.text)
+            self._first_version = gone.version
+
+    def since(self, serial: int) -> list[Change] | None:
+        """What came after so many changes, oldest first; None where that is no longer known."""
+        missing = self.serial - serial
+        if missing > len(self._changes):
+            return None
+        return list(self._changes)[len(self._changes) - missing :]
+
+    def after(self, version: int) -> list[Change] | None:
+        """What came after a version, oldest first; None where that is not known."""
+        if version < self._first_version:
+            return None
+        return [one for one in self._changes if one.version > version]
+
+
 class Document:
     """An open document.
 
@@ -107,10 +144,7 @@ class Document:
         self._whole: str | None = text  # cut into lines when they are needed: most documents are only looked at
         self._cut: list[str] = []
         self._cut_chars = 0
-        self._changes: deque[Change] = deque()
-        self._kept_chars = 0
-        self._first_version = version
-        self.serial = 0
+        self._history = History(version)
 
     @property
     def lines(self) -> list[str]:
@@ -174,12 +208,14 @@ class Document:
         """The document as it is now."""
         return Snapshot(self, self.uri, self.version, self.lines.copy(), self.serial)
 
+    @property
+    def serial(self) -> int:
+        """How many changes it has seen."""
+        return self._history.serial
+
     def changes_since(self, serial: int) -> list[Change] | None:
         """What was changed since a snapshot, oldest first; None where that is no longer known."""
-        missing = self.serial - serial
-        if missing > len(self._changes):
-            return None
-        return list(self._changes)[len(self._changes) - missing :]
+        return self._history.since(serial)
 
     def follow(self, span: Span, version: object) -> Span | None:
         """Where a stretch of an earlier version is now.
@@ -191,10 +227,13 @@ class Document:
         Returns:
             The stretch, with what was typed within; None where not all changes since are known.
         """
-        if not isinstance(version, int) or not self._first_version <= version <= self.version:
+        if not isinstance(version, int) or version > self.version:
+            return None
+        changes = self._history.after(version)
+        if changes is None:
             return None
         start, end = span
-        for change in [one for one in self._changes if one.version > version]:
+        for change in changes:
             start, end = _followed(start, change), _followed(end, change)
         return Span(clamp(self.lines, start), clamp(self.lines, max(start, end)))
 
@@ -210,13 +249,7 @@ class Document:
         self._chars += len(text) - len(text_in(self.lines, span))
         replace(self.lines, span, text)
         self.version = version
-        self.serial += 1
-        self._changes.append(Change(span, text, len(self.lines) - before, version))
-        self._kept_chars += len(text)
-        while len(self._changes) > KEPT_CHANGES or self._kept_chars > KEPT_CHANGES_CHARS:
-            gone = self._changes.popleft()
-            self._kept_chars -= len(gone.text)
-            self._first_version = gone.version
+        self._history.add(Change(span, text, len(self.lines) - before, version))
 
 
 def _difference(before: list[str], after: list[str]) -> tuple[Span, str]:

@@ -291,9 +291,10 @@ class EditorProtocol(LanguageServerProtocol):
         result = handler(*arguments)
         return await result if inspect.isawaitable(result) else result
 
-    def tasks(self) -> list[asyncio.Future[Any]]:
+    def tasks(self) -> list[asyncio.Task[Any]]:
         """What runs for the editor now."""
-        return [one for one in self._request_futures.values() if isinstance(one, asyncio.Future)]
+        running: list[object] = list(self._request_futures.values())
+        return [one for one in running if isinstance(one, asyncio.Task)]
 
     def give_up(self, error: BaseException) -> None:
         """Answers everything that still runs with an error, and says nothing more.

@@ -33,6 +33,8 @@ class EditorServer(LanguageServer):
         client_name: What the editor calls itself; empty where it does not.
         max_document_bytes: As given.
         hang_up: As given.
+        chew: Does a millisecond of what a message left to be done before the next one of this editor is taken; True
+            where there is more. Other editors have their turn in between.
     """
 
     protocol: EditorProtocol
@@ -52,6 +54,7 @@ class EditorServer(LanguageServer):
         self.client_name = ""
         self.max_document_bytes = max_document_bytes
         self.hang_up = hang_up
+        self.chew: Callable[[], bool] = lambda: False
         self._work: set[asyncio.Task[Any]] = set()
 
     def background(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
