@@ -14,7 +14,7 @@ from support.provider_server import ProviderServer
 
 SETTINGS = '[retention]\ncontent = true\n[costs]\nbaseline = "custom:dear"\n[routing]\nauto = ["custom:quick"]\n'
 PRICES = {"quick": 1e3, "slow": 2e3, "dear": 5e3, "broken": 1e3}
-MODELS = {"quick": "ok", "slow": "stream-slow-20", "dear": "ok", "broken": "e500"}
+MODELS = {"quick": "ok", "slow": "stream-slow-600", "dear": "ok", "broken": "e500"}
 
 
 @pytest.fixture(scope="module")

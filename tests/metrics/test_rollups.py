@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beastmode.core.clock import parse_rfc3339
 from beastmode.core.rows import RowCache
 from beastmode.metrics.figures import Filters
-from beastmode.metrics.stats import WINDOWS_S
-from support.figures import DAY_S, Desk, rolled
+from beastmode.metrics.stats import WINDOWS_S, Stats
+from support.figures import DAY_S, Desk, close, ranked, rolled
 from support.ledger import NOON_S
 
 AGES_S = st.one_of(
@@ -161,3 +162,39 @@ class TestClocks:
         await desk.agrees("7d")
         longest = "SELECT json(max(length(plain))) FROM histogram"
         assert await desk.ledger.ask(longest, {}) < 40_000
+
+
+class TestStepsThatAreKept:
+    """Medians over time are kept once a step is over; they are those of the rows all the same."""
+
+    async def medians(self, desk: Desk, window: str) -> list[Any]:
+        points = (await desk.stats.snapshot(window, series=True))["series"]["points"]
+        return [(point["at"], point["p50_ms"]) for point in points]
+
+    async def fresh(self, desk: Desk, window: str) -> list[Any]:
+        desk_of_now = Stats(desk.ledger, desk.clock)
+        points = (await desk_of_now.snapshot(window, series=True))["series"]["points"]
+        return [(point["at"], point["p50_ms"]) for point in points]
+
+    @pytest.mark.parametrize("window", list(WINDOWS_S))
+    async def test_late_rows_and_a_clock_that_goes_on_change_what_was_kept(self, desk: Desk, window: str) -> None:
+        chance = random.Random(7)
+        for turn in range(8):
+            for _ in range(40):
+                age_s = chance.random() * WINDOWS_S[window] * (1.2 if turn % 3 else 0.01)
+                desk.record(at_s=desk.clock.now_s - age_s, latency_ms=chance.lognormvariate(4, 1))
+            await desk.roll()
+            found = await self.medians(desk, window)
+            assert found == await self.fresh(desk, window)
+            assert sum(median is not None for _, median in found) > 0
+            desk.clock.now_s += chance.choice([1.0, 61.0, 901.0, WINDOWS_S[window] / 7])
+
+    async def test_each_median_is_that_of_its_rows(self, desk: Desk) -> None:
+        for number in range(600):
+            desk.record(at_s=NOON_S - number * 140.0, latency_ms=float(1 + number % 97))
+        await desk.roll()
+        for _ in range(2):
+            for at, median_ms in await self.medians(desk, "24h"):
+                start_s = parse_rfc3339(at)
+                mine = [r.latency_ms for r in desk.rows if max(start_s, NOON_S - DAY_S) <= r.at_s < start_s + 900]
+                assert median_ms == close(ranked([ms for ms in mine if ms is not None], 50))

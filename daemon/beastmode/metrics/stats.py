@@ -9,19 +9,16 @@ from typing import Any, TypeVar
 from beastmode.core.clock import Clock, rfc3339
 from beastmode.core.errors import BadInputError
 from beastmode.metrics import figures, histogram, older
-from beastmode.metrics.figures import PERCENTS, By, Filters, Question, Times
-from beastmode.metrics.histogram import Bins
+from beastmode.metrics.figures import PERCENTS, By, Filters, Question
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.rollups import State, state_of
 from beastmode.metrics.spans import DAY_S, US
+from beastmode.metrics.steps import LATENCY, OVERHEAD, TTFT, Medians, Steps, joined, named_ms
 
 WINDOWS_S = {"1h": 3_600, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
 STEPS_S = {"1h": 60, "24h": 900, "7d": 7_200, "30d": 28_800}
 
 EXACT_MAX = 1_000
-LATENCY, TTFT, OVERHEAD = (0, 1), (2,), (3,)
-"""Which of `rollups.TIMES` make up a time."""
-
 T = TypeVar("T")
 
 
@@ -36,6 +33,7 @@ class Stats:
 
     def __init__(self, ledger: Ledger, clock: Clock, *, newest: bool = True) -> None:
         self._newest = newest
+        self._steps = Steps()
         self._ledger = ledger
         self._clock = clock
 
@@ -76,11 +74,19 @@ class Stats:
             if before:
                 found["before"] = _figures(connection, Question(state, from_us - length_us, from_us, **whose))
             if series:
-                asked = Question(state, from_us, before_us, **whose, step_s=STEPS_S[window])
-                found["series"] = _series(connection, asked, from_us, before_us)
+                found["series"] = self._over_time(connection, state, (from_us, before_us), STEPS_S[window], whose)
             return found
 
         return {"window": window, **await self._read(count)}
+
+    def _over_time(
+        self, connection: sqlite3.Connection, state: State, span: tuple[int, int], step_s: int, whose: dict[str, Any]
+    ) -> dict[str, Any]:
+        def ask(from_us: int, before_us: int) -> Question:
+            return Question(state, from_us, before_us, **whose, step_s=step_s)
+
+        view = (whose["origin"], whose["filters"])
+        return _series(connection, ask(*span), self._steps.medians(connection, state, view, ask, span, step_s))
 
     async def history(self) -> dict[str, Any]:
         """Says how much of an older ledger is added up.
@@ -162,26 +168,21 @@ def _figures(connection: sqlite3.Connection, question: Question) -> dict[str, An
     means, costs, errors = found.pop("means"), found.pop("costs"), found.pop("errors")
     spreads = _percentiles(connection, question, found["requests"]["success"], [LATENCY, TTFT, OVERHEAD], PERCENTS)
     for name, spread in zip(("latency_ms", "ttft_ms", "overhead_ms"), spreads, strict=True):
-        found[name] = {"mean": means[name], **_named_ms(spread)}
+        found[name] = {"mean": means[name], **named_ms(spread)}
     return {**found, "costs": costs, "errors": errors}
 
 
-def _series(connection: sqlite3.Connection, question: Question, from_us: int, before_us: int) -> dict[str, Any]:
-    step_s = question.step_s
+def _series(connection: sqlite3.Connection, question: Question, medians: dict[int, Medians]) -> dict[str, Any]:
+    step_s, (from_us, before_us) = question.step_s, question.span
     counted = figures.series(connection, question)
-    timed = figures.times(connection, question, stepped=True)
     points = []
     for start_s in range(from_us // US // step_s * step_s, -(-before_us // US), step_s):
-        took, first, ours = (
-            _named_ms(histogram.percentiles(_joined(timed.get(start_s), which), PERCENTS))
-            for which in (LATENCY, TTFT, OVERHEAD)
-        )
-        medians = {"p50_ms": took["p50"], "p95_ms": took["p95"]}
-        medians |= {"ttft_p50_ms": first["p50"], "overhead_p50_ms": ours["p50"]}
-        points.append({"at": rfc3339(start_s), **counted.get(start_s, _NOTHING), **medians})
+        spread = medians.get(start_s, _NO_TIMES)
+        points.append({"at": rfc3339(start_s), **counted.get(start_s, _NOTHING), **spread})
     return {"step_s": step_s, "points": points}
 
 
+_NO_TIMES: Medians = dict.fromkeys(("p50_ms", "p95_ms", "ttft_p50_ms", "overhead_p50_ms"))
 _NOTHING = {
     **dict.fromkeys(("success", "failure", "refused", "cancelled"), 0),
     "cost_usd": 0.0,
@@ -203,16 +204,4 @@ def _percentiles(
         chosen = ([value for number in spread for value in values[number]] for spread in spreads)
         return [histogram.exact_percentiles(some, percents) for some in chosen]
     times = figures.times(connection, question).get(0)
-    return [histogram.percentiles(_joined(times, spread), percents) for spread in spreads]
-
-
-def _joined(times: Times | None, spread: tuple[int, ...]) -> Bins:
-    bins: Bins = {}
-    for number in spread:
-        histogram.merge(bins, times[number] if times else {})
-    return bins
-
-
-def _named_ms(percentiles_us: list[float | None]) -> dict[str, float | None]:
-    named = zip(PERCENTS, percentiles_us, strict=True)
-    return {f"p{percent}": None if value is None else value / 1e3 for percent, value in named}
+    return [histogram.percentiles(joined(times, spread), percents) for spread in spreads]

@@ -53,7 +53,7 @@ class BoardParts:
         """What is the same in every view."""
         return [
             Part("daemon", self._daemon, (0.0, 0.25), always=True),
-            Part("health", self._health, (1.0, 10.0), share=0.003, always=True),
+            Part("health", self._health, (1.0, 3.0), share=0.005, always=True),
             Part("models", self._models, (1.0, 10.0), always=True),
             Part("cache", self._cache, (2.0, 5.0)),
             Part("compare", self._compare, (0.0, 0.25), always=True),
