@@ -107,6 +107,8 @@ class Editor:
         edit = workspace.workspace_edit or types.WorkspaceEditClientCapabilities()
         action = document.code_action or types.CodeActionClientCapabilities()
         resolve = action.resolve_support
+        # lsp-mode has every server of a file resolve an action of any, and fails where two of them answer
+        resolves = bool(action.data_support) and name != "emacs"
         changed = workspace.did_change_configuration or types.DidChangeConfigurationClientCapabilities()
         operations = frozenset(str(getattr(one, "value", one)) for one in edit.resource_operations or ())
         annotates = edit.change_annotation_support is not None
@@ -119,7 +121,7 @@ class Editor:
             operations=operations,
             annotates=annotates,
             action_literals=action.code_action_literal_support is not None,
-            resolves=frozenset(resolve.properties) if resolve is not None and action.data_support else frozenset(),
+            resolves=frozenset(resolve.properties) if resolves and resolve is not None else frozenset(),
             shows_documents=window.show_document is not None and window.show_document.support,
             shows_progress=bool(window.work_done_progress),
             asks_inline=document.inline_completion is not None,

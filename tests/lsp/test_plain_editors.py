@@ -125,3 +125,15 @@ def test_kate_takes_edits_though_it_does_not_say_so(house: House, tmp_path: Path
     assert set(editor.edits[-1]) == {"changes"}
     row = house.row(found["request_id"])
     assert (row["client"], row["workspace"]) == ("kate", str(tmp_path))
+
+
+def test_lsp_mode_gets_commands_since_it_has_actions_resolved_by_every_server(house: House) -> None:
+    house.coder.codes(TEXT.replace("-", "+"))
+    editor = house.editor(name="emacs")
+    editor.open(URI, TEXT)
+    action = next(one for one in editor.menu(URI) if one["title"] == "BEAST: Refactor")
+    assert action["command"]["command"] == "beast.refactor"
+    assert "data" not in action
+    eglot = house.editor(name="Eglot")
+    eglot.open(URI, TEXT)
+    assert "data" in next(one for one in eglot.menu(URI) if one["title"] == "BEAST: Refactor")
