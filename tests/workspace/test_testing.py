@@ -95,6 +95,14 @@ def test_a_new_file_is_created_whole(tmp_path: Path) -> None:
     assert apply_diff("", edit.diff) == "from a import f\n\n\ndef test_f():\n    assert f() == 1\n"
 
 
+def test_what_is_tested_is_imported_and_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("@cache\ndef f():\n    return 1\n\n\nclass A:\n    pass\n")
+    code = "import pytest\n\ndef f():\n    return 2\n\nclass A: ...\n\ndef test_f():\n    assert f() == 1\n"
+    assert apply_diff("", made(tmp_path, "a.py", f"```python\n{code}```").diff) == (
+        "import pytest\nfrom a import f\nfrom a import A\n\n\ndef test_f():\n    assert f() == 1\n"
+    )
+
+
 def test_a_file_that_is_there_gets_more_and_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def f():\n    return 1\n")
     (tmp_path / "tests").mkdir()

@@ -8,12 +8,13 @@ import re
 from beastmode.workspace.languages import Language
 from beastmode.workspace.positions import Lines, content, line_end
 from beastmode.workspace.prompting import with_lf
-from beastmode.workspace.python_code import docstring_of, imports_in, parsed
+from beastmode.workspace.python_code import definitions, docstring_of, imports_in, parsed
 from beastmode.workspace.python_region import head_of
 from beastmode.workspace.replacing import in_style_of, moved
 from beastmode.workspace.surroundings import margin, trimmed
 
 IMPORT_MAX_LINES = 40
+_DEFINED = re.compile(r"^(?:async\s+def|def|class)\s+(\w+)", re.MULTILINE)
 _IMPORT = re.compile(
     r"\s*(?:import\s.*|from\s+\S+\s+import\s.*|use\s.*;|using\s.*;|require\s.*|#include\s.*"
     r"|(?:const|let|var)\s.*=\s*require\(.*|package\s.*)$"
@@ -29,6 +30,27 @@ def new_file(code: str, end: str) -> str:
     """
     rows = trimmed(with_lf(code).split("\n"))
     return end.join([*moved(rows, margin(rows), ""), ""])
+
+
+def imported_instead(code: str, tested: str, module: str) -> str:
+    """Python code without the definitions that it copies from the file it tests, which it imports instead.
+
+    Args:
+        code: The answer.
+        tested: The file that is tested.
+        module: How that is imported.
+    """
+    rows = trimmed(with_lf(code).split("\n"))
+    rows = moved(rows, margin(rows), "")
+    tree = parsed("\n".join(rows) + "\n")
+    names = set(_DEFINED.findall(tested))
+    copied = [one for one in definitions(tree) if one.name in names] if tree is not None else []
+    for one in reversed(copied):
+        rows[one.first_line : one.last_line + 1] = []
+    if not copied or not trimmed(rows):
+        return code
+    text = re.sub(r"\n{4,}", "\n\n\n", "\n".join([*trimmed(rows), ""]))
+    return with_imports(text, missing_imports(text, [f"from {module} import {one.name}" for one in copied]))
 
 
 def added(text: str, code: str, language: Language) -> str:

@@ -7,7 +7,14 @@ from typing import Literal
 import msgspec
 
 from beastmode.workspace.actions import TALKS, Task
-from beastmode.workspace.additions import added, leading_imports, missing_imports, new_file, with_imports
+from beastmode.workspace.additions import (
+    added,
+    imported_instead,
+    leading_imports,
+    missing_imports,
+    new_file,
+    with_imports,
+)
 from beastmode.workspace.comments import commented
 from beastmode.workspace.diffs import lines_of, unified_diff
 from beastmode.workspace.docstrings import documented
@@ -19,7 +26,7 @@ from beastmode.workspace.replacing import replaced
 from beastmode.workspace.replies import code_in
 from beastmode.workspace.subject import digest
 from beastmode.workspace.surroundings import is_whole_file
-from beastmode.workspace.testing import Home
+from beastmode.workspace.testing import Home, module_of
 
 
 class Edit(msgspec.Struct, kw_only=True):
@@ -105,6 +112,8 @@ def _documented(task: Task, code: str) -> Outcome:
 
 
 def _tests(task: Task, home: Home, code: str) -> Outcome:
+    if task.language.id == "python" and home.path != task.subject.path:
+        code = imported_instead(code, task.subject.text, module_of(task.subject))
     if home.text is not None:
         return _modified(home.path, home.text, added(home.text, code, task.language))
     text = new_file(code, line_end(task.subject.text))
