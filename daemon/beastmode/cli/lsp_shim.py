@@ -22,7 +22,9 @@ CHUNK_BYTES = 1 << 16
 PIPE_BYTES = select.PIPE_BUF
 FULL_BYTES = 8 << 20
 MAX_BODY_BYTES = 64 << 20
-RETRIES_S = (0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0)
+RETRIES_S = (0.02, 0.03, 0.05, 0.1, 0.2, 0.25)
+HOPE_S = 30.0
+HOPELESS_RETRY_S = 2.0
 RETURN_LIMIT_S = 3.0
 SILENCE_LIMIT_S = 30.0
 START_PAUSE_S = 3.0
@@ -274,7 +276,8 @@ class Shim:
         try:
             self._link = Link(self._path)
         except OSError:
-            self._retry_s = now_s + RETRIES_S[min(self._tries, len(RETRIES_S) - 1)]
+            pause_s = RETRIES_S[min(self._tries, len(RETRIES_S) - 1)]
+            self._retry_s = now_s + (pause_s if now_s - self._lost_s < HOPE_S else HOPELESS_RETRY_S)
             self._tries += 1
         else:
             self._join()
