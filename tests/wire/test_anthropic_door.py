@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -299,21 +299,31 @@ class TestEstimates:
 class TestThoughtsThatNobodyAskedFor:
     """Models that always show their reasoning stand behind callers who take the first block for the answer."""
 
-    ANSWER = Completion(text="four", reasoning="two and two", finish_reason="stop")
+    SIGNED: ClassVar = [
+        {"type": "thinking", "thinking": "two and two", "signature": "s"},
+        {"type": "text", "text": "four"},
+    ]
+    ANSWERS: ClassVar = [
+        Completion(text="four", reasoning="two and two", finish_reason="stop"),
+        Completion(text="four", reasoning="two and two", blocks=SIGNED, finish_reason="stop"),
+    ]
 
+    @pytest.mark.parametrize("answer", ANSWERS, ids=["of a chat", "signed"])
     @pytest.mark.parametrize(
         ("asked", "kinds"),
         [({}, ["text"]), ({"type": "disabled"}, ["text"]), ({"type": "adaptive"}, ["thinking", "text"])],
     )
-    def test_they_are_shown_to_who_asked_for_thinking_alone(self, asked: dict[str, Any], kinds: list[str]) -> None:
+    def test_they_are_shown_to_who_asked_for_thinking_alone(
+        self, asked: dict[str, Any], kinds: list[str], answer: Completion
+    ) -> None:
         params = {"thinking": asked} if asked else {}
         request = Request(model="m", messages=[Message("user", "2+2?")], params=params)
         told = Told("r", "m", 0.0, request)
         dialect = AnthropicMessages()
-        content = json.loads(dialect.plain(told, self.ANSWER))["content"]
+        content = json.loads(dialect.plain(told, answer))["content"]
         assert [block["type"] for block in content] == kinds
         writer = dialect.writer(told, request)
-        stream = b"".join([writer.begin(), *map(writer.piece, pieces_of(self.ANSWER)), writer.finish(self.ANSWER)])
+        stream = b"".join([writer.begin(), *map(writer.piece, pieces_of(answer)), writer.finish(answer)])
         assert (b"thinking_delta" in stream) is ("thinking" in kinds)
         assert b"four" in stream
 

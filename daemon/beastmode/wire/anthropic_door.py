@@ -84,7 +84,7 @@ class AnthropicMessages(Dialect):
         """Writes a whole message; a prompt that nobody counted is estimated from `told.request`."""
         asked = None if completion.usage.prompt_tokens else told.request
         message = message_head(told) | {
-            "content": completion.blocks or _blocks(told, completion),
+            "content": _shown(told, completion.blocks) or _blocks(told, completion),
             "stop_reason": stop_reason(completion),
             "stop_sequence": completion.stop_sequence,
             "usage": usage_of(completion, 1 if asked is None else estimated_tokens(asked)),
@@ -143,6 +143,13 @@ def _part_weight(part: dict[str, Any]) -> tuple[int, int]:
 
 def _text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def _shown(told: Told, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks of an answer that its caller is to see: thoughts are for who asked for them."""
+    if thinks(told.request):
+        return blocks
+    return [block for block in blocks if block.get("type") not in ("thinking", "redacted_thinking")]
 
 
 def _blocks(told: Told, completion: Completion) -> list[dict[str, Any]]:

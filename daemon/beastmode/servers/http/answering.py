@@ -231,7 +231,7 @@ def refuse(exchange: Exchange, dialect: Dialect, error: BeastError, ticket: Tick
     status = headers.status_of(error)
     pairs = headers.of_error(error)
     if ticket is not None:
-        pairs += headers.of_failure(ticket)
+        pairs += headers.of_failure(ticket, error)
     exchange.reply(status, dialect.error(error, status), pairs)
 
 

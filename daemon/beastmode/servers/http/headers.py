@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from beastmode.accounts import Ticket, missed
-from beastmode.core.errors import CODES, BadInputError, BeastError, ProviderError, UnknownModelError
+from beastmode.core.errors import CODES, BadInputError, BeastError, NotInCacheError, ProviderError, UnknownModelError
 from beastmode.core.types import Answer, CacheMode, Request
 
 Pairs = list[tuple[str, str]]
@@ -145,13 +145,15 @@ def of_error(error: BeastError) -> Pairs:
     return list(kept.items())
 
 
-def of_failure(ticket: Ticket) -> Pairs:
+def of_failure(ticket: Ticket, error: BeastError) -> Pairs:
     """What is said of a request that failed, beside its error: what the cache did, and who was asked last.
 
     Args:
         ticket: The request.
+        error: How it failed.
     """
-    pairs: Pairs = [("x-beast-cache", "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result)]
+    result = "hit_exact" if ticket.follows else missed(ticket, ticket.request.cache).result
+    pairs: Pairs = [("x-beast-cache", "miss" if isinstance(error, NotInCacheError) else result)]
     if ticket.deployment is not None:
         pairs.append(("x-beast-provider", ticket.deployment.provider))
     return pairs
