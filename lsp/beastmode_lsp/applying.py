@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from beastmode_lsp.documents import Document, Snapshot, path_of
 from beastmode_lsp.edits import Edit, apply, is_missing, rebase
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TRIES = 4
 CHANGE_WAIT_S = 0.5
+REFUSED_WAIT_S = 1.0  # eglot tells of what was typed after half a second
 QUIET_S = 0.25
 ANNOTATION = "beast"
 MOVED_ON = "The text has changed where the answer would change it, so nothing was applied."
@@ -86,7 +88,10 @@ async def _send(session: Session, proposal: Proposal) -> bool:
         edit, sent = workspace_edit(session, proposal)
         serials = {one.document: one.document.serial for one in sent}
         params = types.ApplyWorkspaceEditParams(edit=edit, label=proposal.title)
-        result = await session.server.workspace_apply_edit_async(params)
+        try:
+            result = await session.server.workspace_apply_edit_async(params)
+        except JsonRpcException as error:  # as eglot refuses an edit for another version
+            result = types.ApplyWorkspaceEditResult(applied=False, failure_reason=error.message)
         if result.applied:
             if not await _was_lost(sent):
                 if not session.editor.versioned and _crossed(sent):
@@ -95,7 +100,7 @@ async def _send(session: Session, proposal: Proposal) -> bool:
             reason = MOVED_ON
         else:
             reason = result.failure_reason or reason
-            if not sent or not await _changes(serials, CHANGE_WAIT_S):
+            if not sent or not await _changes(serials, REFUSED_WAIT_S):
                 break  # it was not for what the user typed: the same edit would be refused again
     raise NotPossibleError(reason)
 

@@ -82,16 +82,16 @@ class Typist:
 
     Attributes:
         text: As the user sees it.
-        honest: It says so where it has not taken an edit; Neovim does not.
+        refusal: What it answers where it has not taken an edit.
         applied: How many edits it has taken.
         refused: How many it has turned away, since they were for another version.
     """
 
     uri = "file:///work/a.py"
 
-    def __init__(self, chance: random.Random, converter: Any, *, honest: bool = True) -> None:
+    def __init__(self, chance: random.Random, converter: Any, refusal: Any) -> None:
         self.chance = chance
-        self.honest = honest
+        self.refusal = refusal
         self.daemon = Answering(chance)
         self.server = make_server(cast(AsyncClient, self.daemon), "0", converter)
         self.server.protocol.set_writer(cast(Any, self))
@@ -143,14 +143,15 @@ class Typist:
         result = self.apply(message["params"]["edit"]) if message["method"] == "workspace/applyEdit" else None
         if message["method"] == "window/showDocument":
             result = {"success": False}
-        self.out.put_nowait(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode())
+        answer = {"error": result} if result is not None and "code" in result else {"result": result}
+        self.out.put_nowait(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}).encode())
 
     def apply(self, edit: dict[str, Any]) -> dict[str, Any]:
         """Takes an edit, if it is for the version that is there; looks whether it takes away what was typed."""
         (change,) = edit["documentChanges"]
         if change["textDocument"]["version"] != self.version:
             self.refused += 1
-            return {"applied": not self.honest}
+            return self.refusal
         before = self.marks_in_text()
         edits = sorted(change["edits"], key=lambda one: tuple(one["range"]["start"].values()), reverse=True)
         for one in edits:
@@ -199,7 +200,7 @@ class Typist:
                 self.failed.result()
             found = (await asking)["result"]
             assert self.applied <= before + 1, "an edit was applied twice"
-            if self.honest:
+            if self.refusal != {"applied": True}:
                 assert found["applied"] == (self.applied > before), "the editor was told otherwise than it was"
             assert self.marks_in_text() == sorted(self.typed), "a character was lost, or is there twice"
         await self.ask(times + 1, "workspace/executeCommand", {"command": "beast.clear"})  # all that was sent is read
@@ -214,10 +215,14 @@ class Typist:
         return await self.ask(id, "workspace/executeCommand", {"command": "beast.fix", "arguments": [argument]})
 
 
-@pytest.mark.parametrize("honest", [True, False], ids=["refusing", "refusing in silence"])
-async def test_a_thousand_races_between_typing_and_answering(honest: bool) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [{"applied": False, "failureReason": "stale"}, {"applied": True}, {"code": -32603, "message": "version 3, not 2"}],
+    ids=["refusing", "refusing in silence, as Neovim", "refusing by an error, as Emacs"],
+)
+async def test_a_thousand_races_between_typing_and_answering(refusal: dict[str, Any]) -> None:
     converter = make_converter()
-    typists = [Typist(random.Random(seed), converter, honest=honest) for seed in range(AT_ONCE)]
+    typists = [Typist(random.Random(seed), converter, refusal) for seed in range(AT_ONCE)]
     await asyncio.gather(*(typist.races(RACES // AT_ONCE) for typist in typists))
     assert sum(typist.applied for typist in typists) > RACES // 4
     assert sum(typist.refused for typist in typists) > 0
