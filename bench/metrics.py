@@ -199,6 +199,7 @@ async def answers(ledger: Ledger) -> dict[str, Any]:
             "by_model_ms": await timed(lambda: stats.window("model", window)),  # noqa: B023
             "by_user_ms": await timed(lambda: stats.window("user", window)),  # noqa: B023
             "by_project_ms": await timed(lambda: stats.window("project", window)),  # noqa: B023
+            "by_tag_ms": await timed(lambda: stats.window("tag", window)),  # noqa: B023
             "series_of_a_project_ms": await timed(
                 lambda: stats.snapshot(window, None, FILTERS["of_a_project"], series=True)  # noqa: B023
             ),
