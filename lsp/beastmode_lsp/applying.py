@@ -75,10 +75,13 @@ async def apply_proposal(session: Session, proposal: Proposal) -> None:
     try:
         if proposal.reason is None and not session.editor.applies_edits:
             raise NotPossibleError("This editor takes no edits from a server.")
+        proposal.applying = True
         if proposal.reason is None and await _send(session, proposal):
             proposal.applied = True
     except NotPossibleError as refused:
         proposal.reason = refused.reason
+    finally:
+        proposal.applying = False
 
 
 async def _send(session: Session, proposal: Proposal) -> bool:

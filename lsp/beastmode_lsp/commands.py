@@ -132,8 +132,9 @@ async def apply_kept(session: Session, given: Any) -> dict[str, Any]:
     """
     fields = take("beast.apply", given, {"request_id": str})
     proposal = session.kept.get(fields.get("request_id"))
-    if proposal.applied:
-        return {"applied": False, "reason": "It was applied already.", "request_id": proposal.request_id}
+    if proposal.applied or proposal.applying:
+        reason = "It was applied already." if proposal.applied else "It is being applied."
+        return {"applied": False, "reason": reason, "request_id": proposal.request_id}
     proposal.reason = None if proposal.sound else proposal.reason
     await apply_proposal(session, proposal)
     found: dict[str, Any] = {"applied": proposal.applied, "request_id": proposal.request_id}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
@@ -115,23 +116,42 @@ async def select_model(session: Session, given: Any) -> dict[str, Any]:
     return {"model": session.chosen_model}
 
 
-async def _choose(session: Session, known: list[str]) -> str | None:
-    """Asks the user; None where nothing was chosen."""
-    titles = [DEFAULT_CHOICE, "auto", *known[:MOST_CHOICES]]
-    left = len(known) - MOST_CHOICES
-    more = f" {left} more can be named: beast.selectModel {{model}}." if left > 0 else ""
-    params = types.ShowMessageRequestParams(
-        type=types.MessageType.Info,
-        message=f"BEAST: which model answers in this editor?{more}",
-        actions=[types.MessageActionItem(title=title) for title in titles],
-    )
+async def _offered(session: Session) -> dict[str, Any]:
+    """A model of a server that runs on this machine, as the user chose it; nothing where there is none."""
+    servers = (await session.daemon.call("models.discover", {}))["servers"]
+    offers = {
+        f"{name} at {one['base_url']}": {
+            "id": f"custom:{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}",
+            "base_url": one["base_url"],
+            "upstream_model": name,
+        }
+        for one in servers
+        for name in one.get("models") or ()
+    }
+    chosen = await _ask(session, "BEAST: which of these models shall be registered?", list(offers)[:MOST_CHOICES])
+    return offers.get(chosen or "", {})
+
+
+async def _ask(session: Session, message: str, titles: list[str]) -> str | None:
+    """Has the user choose; None where nothing was chosen, or there is no choice."""
+    if not titles:
+        return None
+    actions = [types.MessageActionItem(title=title) for title in titles]
+    params = types.ShowMessageRequestParams(type=types.MessageType.Info, message=message, actions=actions)
     try:
         chosen = await session.server.window_show_message_request_async(params)
     except JsonRpcException:
         return None
-    if chosen is None:
-        return None
-    return "" if chosen.title == DEFAULT_CHOICE else chosen.title
+    return chosen.title if chosen is not None else None
+
+
+async def _choose(session: Session, known: list[str]) -> str | None:
+    """Asks the user which model answers; None where nothing was chosen."""
+    titles = [DEFAULT_CHOICE, "auto", *known[:MOST_CHOICES]]
+    left = len(known) - MOST_CHOICES
+    more = f" {left} more can be named: beast.selectModel {{model}}." if left > 0 else ""
+    chosen = await _ask(session, f"BEAST: which model answers in this editor?{more}", titles)
+    return "" if chosen == DEFAULT_CHOICE else chosen
 
 
 async def register_model(session: Session, given: Any) -> dict[str, Any]:
@@ -139,9 +159,9 @@ async def register_model(session: Session, given: Any) -> dict[str, Any]:
 
     Args:
         session: Of the editor.
-        given: The argument of the command.
+        given: The argument of the command; without it, models that run on this machine are offered.
     """
-    fields = take("beast.registerModel", given, _ADDING)
+    fields = take("beast.registerModel", given, _ADDING) or await _offered(session)
     if "id" not in fields:
         raise JsonRpcInvalidParams(
             "An editor without a form of its own can not ask for text, so beast.registerModel takes all at once: "

@@ -60,6 +60,7 @@ class Proposal:
         files: What becomes of each file.
         reason: Why it can not be applied, or was not; None: nothing stands against it.
         applied: Whether the editor has taken it.
+        applying: Whether it is on its way into the editor.
         sound: Whether the diffs fit the texts that they name; else it can never be applied.
     """
 
@@ -68,6 +69,7 @@ class Proposal:
     files: list[FileChange]
     reason: str | None = None
     applied: bool = False
+    applying: bool = False
     sound: bool = True
 
     @property

@@ -150,6 +150,17 @@ def test_an_edit_is_kept_where_it_shall_not_be_applied(house: House) -> None:
     assert "+    return a + b" in editor.client.command("beast.preview")["diff"]
 
 
+def test_an_edit_that_is_on_its_way_is_not_sent_twice(house: House) -> None:
+    house.coder.codes(FIXED)
+    editor = house.editor()
+    editor.open(URI, TEXT)
+    found = editor.client.command("beast.fix", {"uri": URI, "apply": False, "show": False})
+    params = {"command": "beast.apply", "arguments": [{"request_id": found["request_id"]}]}
+    pending = [editor.client.begin("workspace/executeCommand", params) for _ in range(3)]
+    assert sorted(one.result()["applied"] for one in pending) == [False, False, True]
+    assert len(editor.edits) == 1
+
+
 def test_nothing_to_preview_is_an_error(house: House) -> None:
     editor = house.editor()
     with pytest.raises(LspError, match="no edits"):

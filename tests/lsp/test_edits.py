@@ -12,7 +12,7 @@ from lsprotocol import types as t
 
 from beastmode_lsp.documents import Document
 from beastmode_lsp.edits import DiffError, Edit, apply, edits_of, rebase
-from beastmode_lsp.positions import Point, Span, character_of, split_lines
+from beastmode_lsp.positions import Point, Span, character_of, content_length, split_lines
 
 PIECES = ["def f(x):", "    return x", "a", "b", "😋 é e\u0301", "", "\t漢", "x\x0cy", "pass"]
 ENDS = ["\n", "\n", "\r\n", "\r"]
@@ -63,6 +63,7 @@ def test_no_edit_touches_what_stays(before: str, after: str) -> None:
         old = "".join(lines[edit.span.start.line : edit.span.end.line + 1])
         old = old[edit.span.start.column : len(old) - len(lines[edit.span.end.line]) + edit.span.end.column]
         assert old != edit.text
+        assert all(point.column <= content_length(lines[point.line]) for point in edit.span)
         assert not old or not edit.text or old[0] != edit.text[0] or old[0] == "\r"
         assert not old or not edit.text or old[-1] != edit.text[-1] or old[-1] == "\n"
 

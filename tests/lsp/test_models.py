@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from beastmode_lsp.models import is_free, is_ready
+from beastmode_lsp.models import is_free, is_ready, register_model
 from support.lsp_client import LspError
 from support.lsp_house import MODEL, House
 
@@ -97,6 +98,33 @@ def test_without_a_form_it_says_what_to_send(house: House) -> None:
         house.editor().client.command("beast.registerModel")
     assert '"base_url"' in refused.value.message
     assert "beast models add" in refused.value.message
+
+
+async def test_without_a_form_models_of_this_machine_are_offered() -> None:
+    added: list[dict[str, Any]] = []
+    servers = [{"base_url": "http://127.0.0.1:11434/v1", "kind": "ollama", "models": ["qwen3:8b", "tiny"]}]
+
+    async def call(method: str, params: dict[str, Any]) -> Any:
+        if method == "models.discover":
+            return {"servers": servers}
+        added.append(params)
+        return {"model": {"id": params["id"]}}
+
+    async def ask(params: Any) -> Any:
+        assert [one.title for one in params.actions] == [
+            "qwen3:8b at http://127.0.0.1:11434/v1",
+            "tiny at http://127.0.0.1:11434/v1",
+        ]
+        return params.actions[0]
+
+    session = SimpleNamespace(
+        daemon=SimpleNamespace(call=call),
+        server=SimpleNamespace(window_show_message_request_async=ask),
+        catalogue=SimpleNamespace(renew=lambda: None),
+        has_views=True,
+    )
+    assert (await register_model(cast(Any, session), None))["model"]["id"] == "custom:qwen3-8b"
+    assert added == [{"id": "custom:qwen3-8b", "base_url": "http://127.0.0.1:11434/v1", "upstream_model": "qwen3:8b"}]
 
 
 def a_model(kind: str, price: dict[str, float] | None, state: str) -> dict[str, Any]:
