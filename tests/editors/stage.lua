@@ -86,7 +86,10 @@ function M.main(run)
   if not ok then
     local file = vim.lsp.log.get_filename()
     local log = vim.fn.filereadable(file) == 1 and vim.fn.readfile(file, '', -20) or {} -- what the server complained of
-    io.stderr:write(tostring(problem) .. '\n' .. table.concat(log, '\n') .. '\n')
+    local complaints = vim.tbl_map(function(line)
+      return line:sub(1, 300)
+    end, log)
+    io.stderr:write(table.concat(complaints, '\n') .. '\n' .. tostring(problem) .. '\n')
   end
   os.exit(ok and 0 or 1)
 end

@@ -87,6 +87,19 @@ def test_tests_are_written_into_a_new_file_that_opens(played: Played) -> None:
     assert told["windows"] == 2
 
 
+def test_a_new_file_can_be_seen_before_it_is_made(played: Played) -> None:
+    told = played["new file first seen"]
+    assert told["there"] == ""
+    assert "def test_it() -> None:" in told["shown"]
+    assert "test_sample.py" in told["name"]
+    assert told["open"].endswith("test_sample.py")
+
+
+def test_what_the_menu_and_the_lenses_name_is_run_by_the_plugin(played: Played) -> None:
+    assert played["menu"]["asked"] == "You said: What is it from the menu?"
+    assert {"BEAST: explain", "tests", "docstring"} <= set(played["menu"]["lenses"])
+
+
 def test_generated_code_is_one_step_to_undo(played: Played) -> None:
     assert "GENERATED = 42" in played["generate"]["text"]
     assert played["generate"]["undone"] == SAMPLE.rstrip("\n")
@@ -118,6 +131,12 @@ def test_a_stopped_answer_stays_as_far_as_it_came(played: Played) -> None:
     assert "word3" in played["stop"]["shown"]
     assert played["stop"]["shown"].endswith("*stopped*\n\n")
     assert played["stop"]["running"] == 0
+
+
+def test_closing_a_window_stops_what_streams_into_it(played: Played) -> None:
+    assert played["stop"]["left"] == 0
+    pairs = zip(played.prompts, played.endings, strict=True)
+    assert [ending for prompt, ending in pairs if "in a window" in prompt] == ["left"]
 
 
 def test_the_dashboard_opens_in_a_browser(played: Played) -> None:

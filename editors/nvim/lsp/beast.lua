@@ -6,6 +6,13 @@ local options = config.get()
 --- What the plugin needs of the server, whatever the user sets.
 local settings = vim.tbl_deep_extend('force', options.settings, { deltas = true, status = true })
 
+local commands = {}
+for _, kind in ipairs({ 'explain', 'fix', 'refactor', 'docstring', 'tests', 'generate', 'ask' }) do
+  commands['beast.' .. kind] = function(command)
+    require('beast.actions').of_menu(command)
+  end
+end
+
 ---@type vim.lsp.Config
 return {
   cmd = config.connection(),
@@ -13,6 +20,7 @@ return {
   root_markers = options.root_markers,
   settings = { beast = settings },
   init_options = settings,
+  commands = commands, -- what code actions and code lenses run
   reuse_client = function(client, wanted)
     return require('beast.client').reuse(client, wanted)
   end,

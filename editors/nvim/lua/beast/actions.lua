@@ -19,6 +19,8 @@ local last ---@type table? The last result that holds edits.
 ---@class beast.ActionOptions
 ---@field bufnr? integer
 ---@field range? beast.Range
+---@field place? lsp.Range The same as the server counts it; it wins.
+---@field diagnostics? lsp.Diagnostic[]
 ---@field instruction? string
 ---@field preview? boolean Show the edits first.
 ---@field model? string
@@ -69,16 +71,6 @@ local function summary(result)
   return table.concat(vim.list_extend(words, { result.costLine }), ' — ')
 end
 
---- Opens the files that an action has made, so that they are seen and saved.
----@param result table
-local function open_created(result)
-  for _, edit in ipairs(result.edits or {}) do
-    if edit.kind == 'create' then
-      vim.cmd.split(vim.fn.fnameescape(vim.uri_to_fname(edit.uri)))
-    end
-  end
-end
-
 ---@param kind string
 ---@param result table
 local function show_edits(kind, result)
@@ -98,7 +90,7 @@ local function conclude(kind, wanted_preview, result)
   end
   last = result
   if result.applied then
-    open_created(result)
+    require('beast.preview').open_created(result.edits)
   else
     show_edits(kind, result)
   end
@@ -116,14 +108,14 @@ end
 local function argument(bufnr, options, encoding, kind)
   local given = {
     uri = vim.uri_from_bufnr(bufnr),
-    range = range.protocol(bufnr, options.range, encoding),
+    range = options.place or range.protocol(bufnr, options.range, encoding),
     instruction = options.instruction,
     model = options.model,
     cache = options.cache,
     show = false,
   }
   if kind == 'fix' then
-    given.diagnostics = range.diagnostics(bufnr, options.range, encoding)
+    given.diagnostics = options.diagnostics or range.diagnostics(bufnr, options.range, encoding)
   end
   return given
 end
@@ -204,6 +196,10 @@ function M.run(kind, options)
   if vim.bo[bufnr].buftype ~= '' then
     return notice.warn('this is no file; :Beast chat takes questions without one.')
   end
+  if options.place then
+    local line = options.place.start.line
+    options.range = { start = { line = line, byte = 0 }, finish = { line = line, byte = 0 } }
+  end
   options.range = options.range or range.cursor()
   if NEEDS_WORDS[kind] and (options.instruction or '') == '' then
     return vim.ui.input({ prompt = NEEDS_WORDS[kind] }, function(words)
@@ -216,6 +212,19 @@ function M.run(kind, options)
     local given = argument(bufnr, options, found.offset_encoding, kind)
     return (IN_WORDS[kind] and answer_in_words or answer_in_edits)(kind, bufnr, given, options)
   end)
+end
+
+--- Runs what a code action or a code lens names, in the plugin's own way: with progress, streaming, and asking for words.
+---@param command lsp.Command
+function M.of_menu(command)
+  local given = (command.arguments or {})[1] or {}
+  local bufnr = given.uri and vim.uri_to_bufnr(given.uri) or vim.api.nvim_get_current_buf()
+  M.run((command.command:gsub('^beast%.', '')), {
+    bufnr = bufnr,
+    place = given.range,
+    diagnostics = given.diagnostics,
+    instruction = given.instruction,
+  })
 end
 
 --- Shows the edits of the last action again, or those of another request.

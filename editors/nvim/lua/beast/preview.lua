@@ -62,10 +62,21 @@ function M.close()
   end
 end
 
+--- Opens the files that edits have made, so that they are seen and saved.
+---@param edits beast.Edit[]
+function M.open_created(edits)
+  for _, edit in ipairs(edits) do
+    if edit.kind == 'create' then
+      vim.cmd.split(vim.fn.fnameescape(vim.uri_to_fname(edit.uri)))
+    end
+  end
+end
+
 --- Applies what the preview shows, or the edits that a request left.
 ---@param request_id? string nil: the last request that left edits.
 function M.apply(request_id)
   request_id = request_id or (shown and shown.request_id)
+  local edits = shown and shown.request_id == request_id and shown.edits or {}
   client.command('apply', request_id and { request_id = request_id } or {}, {
     on_done = function(problem, result)
       if problem then
@@ -74,7 +85,8 @@ function M.apply(request_id)
         return notice.warn('not applied: ' .. (result.reason or 'the text has changed since.'))
       end
       M.close()
-      notice.info('Applied.')
+      M.open_created(edits)
+      notice.info('applied.')
     end,
   })
 end

@@ -121,6 +121,12 @@ function M.open(title, options)
       self:stop()
     end,
   }, self.buffer)
+  vim.api.nvim_create_autocmd('BufWipeout', {
+    buffer = self.buffer,
+    callback = function()
+      self:stop() -- closed in another way than by `q`
+    end,
+  })
   self:footer(options.on_stop and 'Ctrl-C stops · q closes' or 'q closes')
   return self
 end
