@@ -12,7 +12,7 @@ from beastmode.cli.command import Command
 @click.option("--stdio", is_flag=True, help="Speak on the standard streams: as it does anyway.")
 @click.option("--clientProcessId", "client_process_id", metavar="PID", hidden=True)
 def lsp(stdio: bool, client_process_id: str | None) -> int:
-    r"""Serve an editor: the Language Server Protocol on standard input and output.
+    r"""Serve an editor: the Language Server Protocol on standard streams.
 
     Editors start it. It joins them to the daemon, and starts the daemon first where none runs. When the daemon
     restarts, the editor keeps its session: open documents are told to the new one, and what was pending is answered
