@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
 from beastmode.core.errors import BeastError
@@ -100,24 +101,29 @@ class Stream:
         self._session.server.protocol.notify("beast/done", done)
 
 
-def refuse_large(session: Session, document: Document) -> None:
+def refuse_large(session: Session, document: Document, *, whole: bool = True) -> None:
     """Turns away a document that is too large for a model.
+
+    Args:
+        session: Of the editor.
+        document: The document.
+        whole: Whether all of it would be sent.
 
     Raises:
         JsonRpcException: It is.
     """
     limit_bytes = session.server.max_document_bytes
-    if not document.fits(MESSAGE_BYTES):
-        raise JsonRpcException(
-            f"This document takes over {MESSAGE_BYTES} bytes on its way to the daemon, so no model is asked about it. "
-            "Try: select less in a smaller file",
-            code=-32803,
-            data={"kind": "bad_input", "tip": ["put the part that matters into a smaller file"]},
-        )
     if document.exceeds(limit_bytes):
-        raise JsonRpcException(
-            f"This document has over {limit_bytes} bytes (lsp.max_document_bytes), so no model is asked about it. "
-            "Try: select less in a smaller file, or raise the setting and run `beast restart`",
-            code=-32803,
-            data={"kind": "bad_input", "tip": ["raise lsp.max_document_bytes in config.toml, then: beast restart"]},
+        raise _too_large(
+            f"has over {limit_bytes} bytes", "raise lsp.max_document_bytes in config.toml, then: beast restart"
         )
+    if whole and not document.fits(MESSAGE_BYTES):
+        raise _too_large(
+            f"takes over {MESSAGE_BYTES} bytes on its way to the daemon",
+            "move the part that matters into a smaller file",
+        )
+
+
+def _too_large(why: str, tip: str) -> JsonRpcException:
+    message = f"This document {why}, so no model is asked about it. Try: {tip}"
+    return JsonRpcException(message, code=types.LSPErrorCodes.RequestFailed, data={"kind": "bad_input", "tip": [tip]})

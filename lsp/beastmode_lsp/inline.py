@@ -117,7 +117,7 @@ class Ghosts:
             if document.closed:
                 return None
         else:
-            refuse_large(self._session, document)
+            refuse_large(self._session, document, whole=False)
         try:
             if automatic and not await self._may_ask(document, params):
                 return None
@@ -135,7 +135,10 @@ class Ghosts:
             return False
         if self._session.settings.inline.automatic == "always":
             return True
-        model = await self._session.catalogue.free(params.get("model"))
+        catalogue, named = self._session.catalogue, self._session.settings.inline.model
+        model = await catalogue.free(named or self._session.chosen_model)
+        if model is None and not named:
+            model = await catalogue.free(None)  # the one that answers otherwise costs something
         if model is None:
             return False
         params |= {"model": model, "max_cost_usd": 0}  # and the daemon refuses it, should it cost something after all

@@ -111,6 +111,9 @@ def test_a_free_model_is_found_where_the_default_is_not_one(house: House) -> Non
         editor.open(URI, TEXT)
         assert ghosts(editor, AUTOMATIC) == ["a + b"]
         assert house.daemon.rows()[0]["model"] == "custom:free"
+        editor = house.editor(settings={"model": "custom:mock"})
+        editor.open(URI, TEXT + "1")
+        assert ghosts(editor, AUTOMATIC) == ["a + b"]
         editor = house.editor(settings={"inline": {"model": "custom:mock"}})
         editor.open(URI, TEXT)
         assert ghosts(editor, AUTOMATIC) == []
