@@ -59,7 +59,10 @@ def test_the_model_of_this_neovim_is_chosen(played: Played) -> None:
 
 def test_a_selection_and_a_named_file_go_along(played: Played) -> None:
     assert "## You (sample.py:1-3)" in played["attach"]["conversation"]
-    assert any(row["client"] == "neovim" for row in played.rows)
+    (prompt,) = [prompt for prompt in played.prompts if "Explain the selection" in prompt]
+    assert "def add(a, b):" in prompt
+    assert "def mul(a, b):" not in prompt
+    assert 'OTHER = "from the other file"' in prompt
 
 
 def test_a_code_block_is_inserted_and_copied(played: Played) -> None:

@@ -42,7 +42,8 @@ class CodingProvider(ScriptedProvider):
 
     def prompts(self) -> list[str]:
         """All that each chat said to the model, oldest first."""
-        return ["\n\n".join(told(call.body)) for call in self.calls if "messages" in call.body]
+        talks = [call.body["messages"] for call in self.calls if "messages" in call.body]
+        return ["\n\n".join(message["content"] for message in messages) for messages in talks]
 
 
 def told(body: dict[str, Any]) -> tuple[str, str]:
