@@ -94,7 +94,15 @@ def test_of_a_large_file_a_window_is_shown_cut_at_steps() -> None:
 
 def test_a_selection_that_is_too_large_is_refused() -> None:
     with pytest.raises(BadInputError, match="are the most"):
-        make_task("explain", Subject("a.txt", "x" * (SELECTION_MAX_CHARS + 1)))
+        make_task("refactor", Subject("a.txt", "x" * (SELECTION_MAX_CHARS + 1)))
+
+
+@pytest.mark.parametrize("row", ["a row of text\n", "x" * 100_000 + "\n"])
+def test_of_a_selection_that_is_too_large_its_beginning_is_explained(row: str) -> None:
+    text = row * 10_000 if len(row) < 100 else row * 3
+    task = make_task("explain", Subject("a.txt", text))
+    assert 0 < task.selection.end <= SELECTION_MAX_CHARS
+    assert len(str(task.messages[0].content)) < SELECTION_MAX_CHARS + 2 * WINDOW_MAX_CHARS
 
 
 def test_a_fence_in_a_text_does_not_end_the_fence_around_it() -> None:

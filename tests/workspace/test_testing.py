@@ -59,6 +59,15 @@ def test_a_file_that_is_no_text_is_left_alone(tmp_path: Path) -> None:
     assert home(tmp_path, "a.py") == "test_a.py"
 
 
+def test_of_a_file_in_no_workspace_they_go_beside_it(tmp_path: Path) -> None:
+    path = f"{tmp_path}/a.py"
+    subject = find_subject(None, path, [Document(path, "x = 1\n", 1)])
+    assert home_of_tests(subject, language_of(path)).path == f"{tmp_path}/tests/test_a.py"
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_a.py").write_text("y = 1\n")
+    assert home_of_tests(subject, language_of(path)).text == "y = 1\n"
+
+
 def test_nothing_is_written_through_a_link_that_leads_out(tmp_path: Path) -> None:
     root = tmp_path / "root"
     (tmp_path / "outside").mkdir()

@@ -124,6 +124,10 @@ def _selected(
     else:
         selection = select(lines, range, language, widen=kind != "generate")
     size = selection.end - selection.start
+    if size > SELECTION_MAX_CHARS and kind in TALKS:
+        last = max(selection.first_line, lines.line_of(selection.start + SELECTION_MAX_CHARS) - 1)
+        end = min(lines.end_of(last), selection.start + SELECTION_MAX_CHARS)
+        return Selection(selection.start, end, selection.first_line, last, False)
     if size > SELECTION_MAX_CHARS:
         raise BadInputError(
             f"The selected part has {size:,} characters; {SELECTION_MAX_CHARS:,} are the most.",
@@ -146,7 +150,7 @@ def _shown_home(home: Home, language: Language) -> str:
     lines = Lines(home.text or "")
     end = select(lines, Range(lines.position(len(lines.text)), lines.position(len(lines.text))), language, widen=False)
     window: Window = window_around(lines, end)
-    return shown_part(f"The file of tests `{home.path}`", lines, window, language)
+    return shown_part(f"The file of tests `{home.path}`", lines, window, end, language)
 
 
 def _task(

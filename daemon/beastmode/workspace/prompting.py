@@ -9,9 +9,13 @@ import msgspec
 from beastmode.workspace.languages import Language
 from beastmode.workspace.positions import Lines, Range
 from beastmode.workspace.selection import Selection
-from beastmode.workspace.windows import Window
+from beastmode.workspace.windows import WINDOW_MAX_CHARS, Window
 
 CURSOR = "<CURSOR>"
+SELECTED = "<THE SELECTED PART>"
+TWICE_MAX_CHARS = 4_000
+"""A selection up to this size is shown in its place too, and not by itself alone."""
+
 _TICKS = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE)
 
 
@@ -64,23 +68,26 @@ def shown_file(path: str, lines: Lines, window: Window, selection: Selection, la
         language: What it is written in.
     """
     kind = f" ({language.name})" if language.name else ""
-    return shown_part(f"The file `{path}`{kind}", lines, window, language, selection.start if selection.empty else None)
+    mark = CURSOR if selection.empty else "" if selection.end - selection.start <= TWICE_MAX_CHARS else SELECTED
+    return shown_part(f"The file `{path}`{kind}", lines, window, selection, language, mark)
 
 
-def shown_part(what: str, lines: Lines, window: Window, language: Language, cursor: int | None = None) -> str:
-    """A part of a text under a line that says what it is.
+def shown_part(
+    what: str, lines: Lines, window: Window, selection: Selection, language: Language, mark: str = ""
+) -> str:
+    """A part of a text under a line that says what it is; an endless line beside the selection is cut.
 
     Args:
         what: What it is of.
         lines: The text.
         window: What is shown.
+        selection: What is meant.
         language: What it is written in.
-        cursor: The offset that is marked in it.
+        mark: Stands in the place of the selection; empty: the selection does.
     """
-    start, end = lines.start_of(window.first), lines.end_of(window.last)
-    text = lines.text[start:end]
-    if cursor is not None:
-        text = f"{text[: cursor - start]}{CURSOR}{text[cursor - start :]}"
+    before = lines.text[lines.start_of(window.first) : selection.start][-WINDOW_MAX_CHARS:]
+    after = lines.text[selection.end : lines.end_of(window.last)][:WINDOW_MAX_CHARS]
+    text = f"{before}{mark or lines.text[selection.start : selection.end]}{after}"
     part = "" if window.whole else f", lines {window.first + 1} to {window.last + 1} of {len(lines)}"
     return f"{what}{part}:\n\n{fenced(with_lf(text), language.id)}"
 

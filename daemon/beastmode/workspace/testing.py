@@ -55,6 +55,8 @@ def home_of_tests(subject: Subject, language: Language) -> Home:
     """
     if is_test(subject.path, language):
         return Home(subject.path, subject.text)
+    if subject.root is None and PurePosixPath(subject.path).is_absolute():
+        return _beside(subject, language)
     paths = list(dict.fromkeys(_candidates(subject, language)))
     for path in paths:
         if (text := _text_of(subject, path)) is not None:
@@ -62,6 +64,16 @@ def home_of_tests(subject: Subject, language: Language) -> Home:
     own = PurePosixPath(subject.path)
     beside = own.with_name(f"test_{own.name}").as_posix()
     return Home(next(path for path in itertools.chain(paths, _numbered(beside)) if not _taken(subject, path)), None)
+
+
+def _beside(subject: Subject, language: Language) -> Home:
+    """The file for tests of a file that lies in no workspace: its folder is taken for one."""
+    folder = PurePosixPath(subject.path).parent
+    texts = {name: text for name, text in subject.documents.items() if PurePosixPath(name).is_relative_to(folder)}
+    inside = {PurePosixPath(name).relative_to(folder).as_posix(): text for name, text in texts.items()}
+    name, root = PurePosixPath(subject.path).name, os.path.realpath(folder)
+    found = home_of_tests(Subject(name, subject.text, root, inside), language)
+    return Home((folder / found.path).as_posix(), found.text)
 
 
 def module_of(subject: Subject) -> str:
