@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import Callable, Coroutine
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 FAREWELL_S = 1.0
+SWEEP_S = 10.0
 GOODBYE = "The daemon restarts or ends, and did not answer any more."
 
 PeerReader = Callable[[socket.socket], int | None]
@@ -42,6 +44,7 @@ class Connections:
         self._empty = asyncio.Event()
         self._empty.set()
         self._ending: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
 
     async def start(self, listening: socket.socket) -> None:
@@ -72,10 +75,16 @@ class Connections:
         self.open.discard(connection)
         if not self.open:
             self._empty.set()
+        if self._sweep is None:  # a server object holds on to itself in circles, and the collector is slow to look
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._collect)
         if farewell is not None:
             task = asyncio.get_running_loop().create_task(farewell)
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
+
+    def _collect(self) -> None:
+        self._sweep = None
+        gc.collect()
 
     async def stop(self) -> None:
         """Accepts nobody any more, ends all work and closes every connection once what was written is out."""
