@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,29 @@ def test_what_it_cost_is_shown(played: Played) -> None:
     steps.costs_are_told(played, CLIENT)
     assert any("BEAST: today" in notice and "$" in notice for notice in played["cost"]["notices"])
     assert "hit_exact" in played["cost"]["page"]
+
+
+@pytest.fixture(scope="module")
+def in_lsp_mode(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    home = tmp_path_factory.mktemp("lsp-mode")
+    init = home / "init.el"
+    init.write_text(next(text for text in blocks() if "lsp-register-client" in text))
+    more = {"PYTHON": sys.executable, "LINT": str(SCRIPT.with_name("lint_server.py")), "ADDONS": str(emacs.addons())}
+    with open_stage() as stage:
+        script = emacs.script(SCRIPT.with_name("lsp_mode.el"), init)
+        return stage.play(script, environ(home, LC_ALL="C.UTF-8", **more))
+
+
+def test_lsp_mode_applies_actions_beside_another_server(in_lsp_mode: Played) -> None:
+    assert in_lsp_mode.code == 0, in_lsp_mode.errors
+    steps.actions_were_resolved_and_applied(in_lsp_mode)
+    assert in_lsp_mode.calls_at("menu") == 0
+    assert "BEAST: Fix “Undefined name c”" in in_lsp_mode["fix"]["titles"]
+
+
+def test_lsp_mode_shows_answers_completes_and_tells_the_cost(in_lsp_mode: Played) -> None:
+    assert in_lsp_mode["stream"]["shown"].startswith("You said: ")
+    assert f"*{MODEL} · " in in_lsp_mode["stream"]["shown"]
+    assert in_lsp_mode["inline"]["items"] == ["BEAST: return a + b"]
+    assert "BEAST: today" in in_lsp_mode["cost"]["notice"]
+    assert {row["client"] for row in in_lsp_mode.rows} == {CLIENT}

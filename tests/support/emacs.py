@@ -41,3 +41,11 @@ def script(file: Path, *before: Path) -> list[str]:
     """
     loads = [word for path in (*before, file) for word in ("-l", str(path))]
     return [program(), "--batch", "-Q", *loads]
+
+
+def addons() -> Path:
+    """Where the packages are that came with the Emacs of set-up, lsp-mode among them."""
+    folder = os.environ.get("BEAST_TEST_EMACS_ADDONS")
+    found = Path(folder) if folder else ROOT / "build/clients/emacs/root/usr/share/emacs/site-lisp/elpa-src"
+    assert found.is_dir(), f"{found} is not here: build/setup.log says why; BEAST_TEST_EMACS_ADDONS can name another"
+    return found

@@ -1,4 +1,4 @@
-;;; session.el --- The scripted session in eglot; tells what it saw as one JSON object a line  -*- lexical-binding: t -*-
+;;; session.el --- The scripted session in eglot, told as JSON lines  -*- lexical-binding: t -*-
 ;; Run by test_emacs.py in a batch Emacs, after the init file and the commands that docs/editors/emacs.md shows.
 (setq native-comp-enable-subr-trampolines nil native-comp-jit-compilation nil) ; this Emacs runs in no place of its own
 (require 'eglot)
