@@ -96,9 +96,9 @@ async def _send(session: Session, proposal: Proposal) -> bool:
         except JsonRpcException as error:  # as eglot refuses an edit for another version
             result = types.ApplyWorkspaceEditResult(applied=False, failure_reason=error.message)
         if result.applied:
-            if not await _was_lost(sent):
-                if not session.editor.versioned and _crossed(sent):
-                    session.say(CROSSED, types.MessageType.Warning)
+            if not session.editor.versioned and await _crossed(sent):
+                session.say(CROSSED, types.MessageType.Warning)
+            if not session.editor.versioned or not await _was_lost(sent):
                 return True
             reason = MOVED_ON
         else:
@@ -191,6 +191,10 @@ def _modification(session: Session, change: FileChange, note: str | None, sent: 
         if moved is None:
             raise NotPossibleError(MOVED_ON)
         lines, edits, version = document.lines, moved, document.version
+        if session.editor.label == "neovim" and not version:
+            version = (
+                1  # it does not look at the version 0, which a buffer has that was just opened; its next is above 1
+            )
         sent.append(Sent(document, document.snapshot(), moved))
     encoding = session.documents.encoding
 
@@ -242,16 +246,23 @@ def _missing(sent: list[Sent]) -> bool:
     )
 
 
-def _crossed(sent: list[Sent]) -> bool:
+async def _crossed(sent: list[Sent]) -> bool:
     """Whether what the editor made of the edit is not what was meant, since something else was typed before it."""
-    for one in sent:
-        wanted = apply(one.snapshot.lines, one.edits)
-        lines = list(one.snapshot.lines)
-        changes = one.document.changes_since(one.snapshot.serial) or []
-        reached = not changes  # nothing is known: it is believed
-        for change in changes:
-            replace(lines, change.span, change.text)
-            reached = reached or lines == wanted
-        if not reached:
-            return True
-    return False
+    serials = {one.document: one.snapshot.serial for one in sent}
+    for wait_s in (CHANGE_WAIT_S, *[QUIET_S] * TRIES):  # it may tell of the edit piece by piece
+        if not await _changes(serials, wait_s) or not any(map(_differs, sent)):
+            break
+        serials = {one.document: one.document.serial for one in sent}
+    return any(map(_differs, sent))
+
+
+def _differs(one: Sent) -> bool:
+    """Whether no state of the document since is the one that the edit makes; nothing known is no difference."""
+    wanted = apply(one.snapshot.lines, one.edits)
+    lines = list(one.snapshot.lines)
+    changes = one.document.changes_since(one.snapshot.serial) or []
+    for change in changes:
+        replace(lines, change.span, change.text)
+        if lines == wanted:
+            return False
+    return bool(changes)

@@ -203,6 +203,20 @@ def test_an_editor_that_says_yes_and_did_nothing_is_asked_again(house: House) ->
     assert editor.texts[URI] == "# typed\n" + TEXT.replace("a - b", "a + b")
 
 
+def test_neovim_looks_at_the_version_of_a_buffer_that_was_just_opened(house: House) -> None:
+    """It calls that version 0, and applies edits for the version 0 to whatever there is."""
+    house.coder.codes(FIXED)
+    for name, version in (("Neovim", 1), ("helix", 0)):
+        editor = house.editor(name=name)
+        editor.open(URI, TEXT)
+        editor.client.close_document(URI)
+        editor.client.open(URI, TEXT, version=0)
+        editor.client.answers["workspace/applyEdit"] = lambda params: {"applied": False, "failureReason": "seen"}
+        editor.client.command("beast.fix", {"uri": URI, "show": False})
+        (sent,) = editor.client.of("workspace/applyEdit")
+        assert sent["edit"]["documentChanges"][0]["textDocument"]["version"] == version
+
+
 def test_an_editor_that_refuses_for_good_is_not_pressed(house: House) -> None:
     house.coder.codes(FIXED)
     editor = house.editor()
