@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+LIMIT_S = 90.0
 Look = dict[str, Any]
 Cell = tuple[str, Look]
 
@@ -161,21 +163,30 @@ def watch(command: list[str], environ: dict[str, str], folder: str, size: tuple[
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
+    watchdog = threading.Timer(LIMIT_S, process.kill)
+    watchdog.start()
+    try:
+        with process:
+            return _ready(process, size)
+    finally:
+        watchdog.cancel()
+
+
+def _ready(process: subprocess.Popen[bytes], size: tuple[int, int]) -> Screen:
     screen, unpacker = Screen(), Unpacker()
+    assert process.stdin and process.stdout
     attach = [0, 1, "nvim_ui_attach", [*size, {"rgb": True, "ext_linegrid": True}]]
-    with process:
-        assert process.stdin and process.stdout
-        process.stdin.write(msgspec.msgpack.encode(attach))
-        process.stdin.flush()
-        while data := process.stdout.read1(1 << 16):
-            for message in unpacker.feed(data):
-                if message[0] == 2 and message[1] == "redraw":
-                    for event, *calls in message[2]:
-                        for arguments in calls:
-                            screen.draw(event, *arguments)
-                elif message[0] == 2 and message[1] == "picture":
-                    process.kill()
-                    problem = message[2][0] if message[2] else ""
-                    assert not problem, problem
-                    return screen
-    raise AssertionError(f"Neovim ended with {process.returncode} before it was ready")
+    process.stdin.write(msgspec.msgpack.encode(attach))
+    process.stdin.flush()
+    while data := process.stdout.read1(1 << 16):  # type: ignore[attr-defined]  # a buffered reader
+        for kind, method, *rest in unpacker.feed(data):
+            if kind == 2 and method == "redraw":
+                for event, *calls in rest[0]:
+                    for arguments in calls:
+                        screen.draw(event, *arguments)
+            elif kind == 2 and method == "picture":
+                process.kill()
+                problem = rest[0][0] if rest[0] else ""
+                assert not problem, problem
+                return screen
+    raise AssertionError("Neovim ended before it was ready")
