@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stage() -> Iterator[Stage]:
     with open_stage() as stage:
         (stage.workspace / "wrong.ts").write_text(WRONG)
+        (stage.workspace / "same.py").write_text(SAMPLE)
         yield stage
 
 
@@ -151,6 +153,19 @@ def test_an_answer_is_told_in_the_chat(stage: Stage, w: Window) -> None:
     expect(answer).to_contain_text("You said: Explain the selected part.")
     expect(answer.locator(".cost")).to_contain_text(f"{MODEL} ·")
     expect(w.chat.locator("article.user").last).to_contain_text("sample.py:1-4")
+
+
+def test_the_same_action_from_the_terminal_comes_from_the_cache(stage: Stage, w: Window) -> None:
+    w.open_file("same.py")
+    w.select_lines(1, 3)
+    w.run("BEAST MODE: Refactor")
+    w.answer("")
+    w.reads(SAMPLE.replace("result", "total"))
+    calls = len(stage.provider.calls)
+    command = [str(BIN / "beast"), "action", "refactor", "same.py", "--lines", "1-3", "--json"]
+    done = subprocess.run(command, cwd=stage.workspace, env=stage.daemon.environ, capture_output=True, timeout=60)
+    assert json.loads(done.stdout)["cache"]["result"] == "hit_exact", done.stderr
+    assert len(stage.provider.calls) == calls
 
 
 def test_a_question_that_is_repeated_comes_from_the_cache(stage: Stage, w: Window) -> None:
@@ -286,9 +301,24 @@ def test_the_chat_of_the_editor_itself_has_beast(stage: Stage, w: Window) -> Non
     expect(answer).to_contain_text(f"{MODEL} ·")
 
 
+def test_the_editors_own_agent_works_with_the_daemons_models_and_no_account(stage: Stage, w: Window) -> None:
+    w.run("Chat: Manage Language Models")
+    w.page.get_by_text("Auto (BEAST MODE)").last.wait_for()
+    w.page.wait_for_timeout(5000)  # its own part for agents is loaded by this, and does not say when
+    w.page.keyboard.press("Escape")
+    w.run("Chat: New Chat")
+    w.page.locator(".interactive-session .chat-input-container .monaco-editor").first.click()
+    w.page.keyboard.type("Which tools are there?", delay=20)
+    w.page.keyboard.press("Enter")
+    w.page.locator(".interactive-response", has_text="Which tools are there?").last.wait_for()
+    body = stage.provider.calls[-1].body
+    assert "Which tools are there?" in json.dumps(body["messages"])
+    assert {"read_file", "create_file"} <= {tool["function"]["name"] for tool in body["tools"]}
+
+
 def test_the_ledger_knows_the_editor(stage: Stage) -> None:
     rows = stage.daemon.rows()
-    assert {row["client"] for row in rows} == {"vscode"}
+    assert {row["client"] for row in rows} == {"vscode", "cli"}
 
 
 def test_nothing_was_asked_of_hosts_elsewhere_by_the_extension(w: Window) -> None:

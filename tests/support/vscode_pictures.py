@@ -104,6 +104,7 @@ def widen(opened: Window) -> None:
     opened.page.mouse.down()
     opened.page.mouse.move(edge + 140, middle, steps=5)
     opened.page.mouse.up()
+    opened.page.mouse.move(edge + 400, middle)
 
 
 def preview(opened: Window) -> None:
@@ -113,7 +114,8 @@ def preview(opened: Window) -> None:
     opened.run("BEAST MODE: Refactor")
     opened.answer("two binary searches")
     opened.tab("BEAST: Refactor").wait_for()
-    opened.page.wait_for_timeout(2000)
+    opened.notification("BEAST: Refactor").wait_for()
+    opened.page.wait_for_timeout(1000)
     keep(opened, "vscode-preview")
     opened.run("BEAST MODE: Discard This Edit")
 

@@ -11,7 +11,8 @@ const COST_SHOWN_MS = 20_000;
 export function money(usd: number | null | undefined): string {
   if (usd === null || usd === undefined) return "cost unknown";
   if (usd === 0) return "0 $";
-  return `${usd >= 0.1 ? usd.toFixed(2) : usd >= 0.001 ? usd.toFixed(4) : usd.toPrecision(2)} $`;
+  if (usd < 0.0001) return "< 0.0001 $";
+  return `${usd.toFixed(usd < 1 ? 4 : 2)} $`;
 }
 
 export function share(rate: number | null | undefined): string {
