@@ -164,6 +164,19 @@ class TestIndentation:
         for answer in ("add(a, b)\n", "x = add(a, b)\n", "    x = add(a, b)\n"):
             assert after("refactor", text, fence(answer), part) == "def f():\n    x = add(a, b)  # sum\n"
 
+    def test_a_part_of_a_line_may_become_several_lines(self) -> None:
+        text = "def f():\n    x = g(a)\n"
+        part = Range(Position(1, 8), Position(1, 12))
+        wanted = "def f():\n    x = g(\n        a,\n        b,\n    )\n"
+        for answer in ("g(\n    a,\n    b,\n)\n", "g(\n        a,\n        b,\n    )\n"):
+            assert after("refactor", text, fence(answer), part) == wanted
+
+    def test_a_bracket_that_closes_what_the_code_opened_stays(self) -> None:
+        part = Range(Position(0, 6), Position(0, 7))
+        assert after("refactor", "print(a)\n", fence("str(a)\n"), part) == "print(str(a))\n"
+        assert after("refactor", "print(a)\n", fence("str(a))\n"), part) == "print(str(a))\n"
+        assert after("refactor", "print(a)\n", fence("print(b)\n"), part) == "print(b)\n"
+
     def test_of_a_body_that_is_selected_without_its_head(self) -> None:
         text = "def f(a):\n    if a:\n        return 1\n    return 2\n"
         assert after("refactor", text, fence("return 1 if a else 2\n"), lines(1, 3)) == (
@@ -210,6 +223,17 @@ class TestGenerate:
         text = "def f(a):\n    # sort it\n"
         cursor = Range(Position(1, 13), Position(1, 13))
         assert after("generate", text, fence("a.sort()\n"), cursor) == "def f(a):\n    # sort it\n    a.sort()\n"
+
+    def test_stands_before_a_line_at_whose_start_the_cursor_is(self) -> None:
+        text = "def f(a):\n    return a\n"
+        for column in (0, 4):
+            cursor = Range(Position(1, column), Position(1, column))
+            assert after("generate", text, fence("a += 1\n"), cursor) == "def f(a):\n    a += 1\n    return a\n"
+
+    def test_goes_deeper_below_a_line_that_opens_a_block(self) -> None:
+        text = "\tif a {\n\t}\n"
+        cursor = Range(Position(0, 7), Position(0, 7))
+        assert after("generate", text, fence("b()\n"), cursor, "a.go") == "\tif a {\n\t\tb()\n\t}\n"
 
     def test_writes_on_in_a_line_that_is_not_whole(self) -> None:
         text = "x = \ny = 2\n"
