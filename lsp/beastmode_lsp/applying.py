@@ -171,6 +171,9 @@ def _operations(session: Session, change: FileChange, note: str | None, sent: li
     if change.kind == "rename" and change.new_uri is not None:
         found.append(types.RenameFile(old_uri=change.uri, new_uri=change.new_uri, annotation_id=note))
     elif change.kind == "delete":
+        document = session.documents.find(change.uri)
+        if document is not None and change.snapshot is not None and document.lines != change.snapshot.lines:
+            raise NotPossibleError(MOVED_ON)  # what was typed meanwhile would be gone
         found.append(types.DeleteFile(uri=change.uri, annotation_id=note))
     return found
 
