@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -338,14 +338,19 @@ class Documents(Workspace):
     def root_of(self, uri: str) -> str | None:
         """The innermost of the editor's folders that a document lies in, as a path; None outside of all."""
         path = path_of(uri)
-        roots = [root for folder in self.folders.values() if (root := path_of(folder.uri)) is not None]
-        holding = [root for root in roots if path is not None and Path(path).is_relative_to(root)]
-        return max(holding, key=len).rstrip("/") or "/" if holding else None
+        holding = [root for root in self._roots() if path is not None and Path(path).is_relative_to(root)]
+        return max(holding, key=len) if holding else None
 
     @property
     def first_root(self) -> str | None:
         """The first of the editor's folders, for questions that are about no document."""
-        return next((root for folder in self.folders.values() if (root := path_of(folder.uri)) is not None), None)
+        return next(self._roots(), None)
+
+    def _roots(self) -> Iterator[str]:
+        for folder in self.folders.values():
+            root = path_of(folder.uri)
+            if root is not None:
+                yield root.rstrip("/") or "/"
 
 
 def _name(uri: str) -> str:

@@ -126,7 +126,8 @@ async def _configure(session: Session, pushed: Any) -> None:
         except (JsonRpcException, TimeoutError):
             log.warning("the editor did not tell its settings")
             return
-        found = answer[0] if answer else None
+        if answer and answer[0] is not None:  # Kate has nothing to answer, and pushes its settings
+            found = answer[0]
     before = session.settings
     session.settings, warnings = read_settings([session.options, found])
     for warning in warnings:

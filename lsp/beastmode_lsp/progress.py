@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from beastmode_lsp.server import EditorServer
 
 REPORT_EVERY_S = 0.25
-CREATE_TIMEOUT_S = 2.0
 _numbers = itertools.count(1)
 _Value = types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
 
@@ -104,11 +103,13 @@ class Progress:
             self._tell(types.WorkDoneProgressReport(message=f"{self._words} words", cancellable=True))
 
     async def _create(self, token: types.ProgressToken) -> None:
-        """Asks the editor for a place to show it; meanwhile the model works already."""
+        """Asks the editor for a place to show it; meanwhile the model works already.
+
+        It may answer late, such as Helix, which does nothing else while it waits for an edit.
+        """
         try:
-            async with asyncio.timeout(CREATE_TIMEOUT_S):
-                await self._server.window_work_done_progress_create_async(types.WorkDoneProgressCreateParams(token))
-        except (JsonRpcException, TimeoutError):
+            await self._server.window_work_done_progress_create_async(types.WorkDoneProgressCreateParams(token))
+        except JsonRpcException:
             return  # it is not shown, and goes on
         self._token = token
         self._begin(token)

@@ -129,7 +129,7 @@ def test_a_document_belongs_to_the_innermost_folder_it_lies_in() -> None:
 def test_an_editor_with_one_root_and_no_folders_has_that_folder() -> None:
     documents = Documents("file:///work%20here/", None, "utf-8")
     assert documents.root_of("file:///work%20here/a.py") == "/work here"
-    assert documents.first_root == "/work here/"
+    assert documents.first_root == "/work here"
 
 
 def test_a_document_is_found_however_its_name_is_written() -> None:
