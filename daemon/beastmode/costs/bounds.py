@@ -23,12 +23,17 @@ def require_within(most_usd: float, bound_usd: float | None, deployment: Deploym
     """
     if bound_usd is not None and bound_usd <= most_usd:
         return
-    may = "has no known price or bound" if bound_usd is None else f"may cost up to ${bound_usd:.6f}"
+    may = "has no known price or bound" if bound_usd is None else f"may cost up to ${_money(bound_usd)}"
     raise BudgetError(
-        f"{deployment.model} {may}; the request allows ${most_usd:.6f}.",
+        f"{deployment.model} {may}; the request allows ${_money(most_usd)}.",
         tips=["allow more (x-beast-max-cost-usd), set a lower max_tokens, or ask a cheaper model"],
         model=deployment.model,
     )
+
+
+def _money(usd: float) -> str:
+    """As many decimals as it takes, without an exponent."""
+    return f"{usd:.12f}".rstrip("0").rstrip(".")
 
 
 def bound_usd(price: Price | None, prompt_tokens: int, completion_tokens: int | None) -> float | None:
