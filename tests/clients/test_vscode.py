@@ -170,12 +170,11 @@ def test_the_same_action_from_the_terminal_comes_from_the_cache(stage: Stage, w:
 
 def test_a_question_that_is_repeated_comes_from_the_cache(stage: Stage, w: Window) -> None:
     w.open_chat()
-    w.run("BEAST MODE: New Chat")
+    w.new_chat()
     w.ask("What is a semaphore?")
     expect(w.answered().locator(".cost")).to_have_text(re.compile(r"· (< )?0\.000"))
     calls = len(stage.provider.calls)
-    w.run("BEAST MODE: New Chat")
-    expect(w.chat.locator("article")).to_have_count(0)
+    w.new_chat()
     w.ask("What is a semaphore?")
     expect(w.answered().locator(".cost")).to_contain_text("from the cache (exact")
     assert len(stage.provider.calls) == calls
@@ -199,7 +198,7 @@ def test_code_of_an_answer_goes_into_the_file(w: Window) -> None:
     w.open_file("wrong.ts")
     w.page.keyboard.press("Control+End")
     w.open_chat()
-    w.run("BEAST MODE: New Chat")
+    w.new_chat()
     w.ask("Write the code of a constant")
     block = w.answered().locator(".code")
     expect(block.locator("code")).to_have_text("GENERATED = 42")
@@ -226,7 +225,7 @@ def test_a_restart_of_the_daemon_loses_nothing(stage: Stage, w: Window) -> None:
     w.page.keyboard.press("Control+Home")
     w.page.keyboard.type("# not saved yet\n")
     w.open_chat()
-    w.run("BEAST MODE: New Chat")
+    w.new_chat()
     w.ask("Count slowly again")
     expect(w.chat.locator("article.assistant").last).to_contain_text("word3")
     stage.restart()
@@ -247,7 +246,7 @@ def test_a_model_is_registered_and_its_key_is_in_no_file_of_the_editor(stage: St
     assert "custom:other" in [one["id"] for one in stage.daemon.call("models.list")["models"]]
     w.button("Use It Here")
     expect(w.chat.locator("#model")).to_have_value("custom:other")
-    w.run("BEAST MODE: New Chat")
+    w.new_chat()
     w.ask("Which model is this?")
     expect(w.answered().locator(".cost")).to_contain_text("custom:other ·")
     assert stage.provider.calls[-1].headers["authorization"] == f"Bearer {KEY}"
@@ -259,8 +258,7 @@ def test_a_model_is_registered_and_its_key_is_in_no_file_of_the_editor(stage: St
 def test_the_last_answer_is_explained_and_a_stored_one_denied(stage: Stage, w: Window) -> None:
     w.open_chat()
     for _ in range(2):
-        w.run("BEAST MODE: New Chat")
-        expect(w.chat.locator("article")).to_have_count(0)
+        w.new_chat()
         w.ask("What is a mutex?")
         answer = w.answered()
     expect(answer.locator(".cost")).to_contain_text("from the cache")
@@ -269,7 +267,7 @@ def test_the_last_answer_is_explained_and_a_stored_one_denied(stage: Stage, w: W
     calls = len(stage.provider.calls)
     answer.get_by_role("button", name="Not a good answer").click()
     w.notification("will not be given to this question again").wait_for()
-    w.run("BEAST MODE: New Chat")
+    w.new_chat()
     w.ask("What is a mutex?")
     expect(w.answered().locator(".cost")).not_to_contain_text("from the cache")
     assert len(stage.provider.calls) == calls + 1

@@ -86,7 +86,7 @@ def chat(opened: Window) -> None:
     opened.select_lines(19, 20)
     for _ in range(2):
         opened.open_chat()
-        opened.run("BEAST MODE: New Chat")
+        opened.new_chat()
         opened.chat.locator("#attach").check()
         opened.ask(QUESTION)
         opened.answered()

@@ -164,11 +164,17 @@ class Window:
         expect(self.chat.locator("#text")).to_be_visible(timeout=LIMIT_MS)
         return self.chat
 
+    def new_chat(self) -> None:
+        """Begins another conversation in the chat view."""
+        self.run("BEAST MODE: New Chat")
+        expect(self.chat.locator("article")).to_have_count(0, timeout=LIMIT_MS)
+
     def ask(self, question: str) -> None:
         """Asks in the chat view."""
         expect(self.chat.locator("#send")).to_be_enabled(timeout=LIMIT_MS)
         self.chat.locator("#text").fill(question)
         self.chat.locator("#text").press("Enter")
+        expect(self.chat.locator("article.user").last).to_contain_text(question, timeout=LIMIT_MS)
 
     def answered(self, number: int = -1) -> Locator:
         """The answer of that number, once it is whole."""

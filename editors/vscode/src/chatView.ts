@@ -30,14 +30,15 @@ export interface ChatParts {
 export class ChatView implements vscode.WebviewViewProvider, Reader {
   private view: vscode.WebviewView | undefined;
   private running: { conversation: string; source: vscode.CancellationTokenSource } | undefined;
+  private attachable: string | undefined;
   private readonly drawSoon = () => this.draw();
 
   constructor(private readonly parts: ChatParts) {
     parts.server.onDidChange(this.drawSoon);
     parts.choice.onDidChange(this.drawSoon);
     parts.choice.onDidList(this.drawSoon);
-    vscode.window.onDidChangeTextEditorSelection(() => this.view?.visible && this.draw());
-    vscode.window.onDidChangeActiveTextEditor(() => this.view?.visible && this.draw());
+    vscode.window.onDidChangeTextEditorSelection(() => this.look());
+    vscode.window.onDidChangeActiveTextEditor(() => this.look());
   }
 
   resolveWebviewView(view: vscode.WebviewView): void {
@@ -189,9 +190,15 @@ export class ChatView implements vscode.WebviewViewProvider, Reader {
     return range ? { ...about, text: editor.document.getText(selection).slice(0, MAX_KEPT_CHARACTERS) } : about;
   }
 
+  /** The cursor moved: drawn anew only where something else would be attached. */
+  private look(): void {
+    if (this.view?.visible && this.about()?.label !== this.attachable) this.draw();
+  }
+
   private draw(): void {
     const { chats, choice, server } = this.parts;
     const about = this.about()?.label;
+    this.attachable = about;
     this.post({
       type: "state",
       state: {

@@ -129,7 +129,7 @@ export async function registerModel(server: Server, choice: ModelChoice): Promis
   for (let test = true; ; test = false) {
     const progress = { location: vscode.ProgressLocation.Notification, title: `BEAST: ${test ? "testing and registering" : "registering"} ${id}` };
     try {
-      await vscode.window.withProgress(progress, () => server.run("beast.registerModel", { ...wanted, test }));
+      await vscode.window.withProgress(progress, () => server.run("beast.registerModel", { ...wanted, test }, { secret: true }));
       break;
     } catch (error) {
       if (!test) throw error;

@@ -1,6 +1,6 @@
 // The connection to the server for as long as the window lives: made, lost, made anew; and every call through it.
 import * as vscode from "vscode";
-import { ExecuteCommandRequest, State } from "vscode-languageclient/node";
+import { DidChangeConfigurationNotification, ExecuteCommandRequest, State, Trace } from "vscode-languageclient/node";
 import { BeastClient } from "./client";
 import { NoDaemonError, reach, type Streams } from "./connection";
 import type { Delta, Done, Status } from "./contract";
@@ -16,6 +16,8 @@ export type Reach = "connecting" | "ready" | "absent" | "missing";
 export interface CallOptions {
   token?: vscode.CancellationToken;
   onDelta?: (delta: string) => void;
+  /** What is sent holds a key: it is kept out of the log, however much that tells. */
+  secret?: boolean;
 }
 
 export class Server implements vscode.Disposable {
@@ -72,8 +74,10 @@ export class Server implements vscode.Disposable {
     const named = options.onDelta ? { ...argument, id } : argument;
     try {
       const params = { command, arguments: [named] };
+      if (options.secret) await client.setTrace(Trace.Off);
       return (await client.sendRequest(ExecuteCommandRequest.type, params, options.token)) as T;
     } finally {
+      if (options.secret && this.log.logLevel === vscode.LogLevel.Trace) void client.setTrace(Trace.Messages);
       this.listeners.delete(id);
     }
   }
@@ -141,8 +145,12 @@ export class Server implements vscode.Disposable {
     if (!client.isRunning()) throw new Error("the server did not answer to initialize");
     this.client = client;
     this.log.info(`Connected (${streams.how}).`);
+    const trusted = vscode.workspace.onDidGrantWorkspaceTrust(
+      () => void client.sendNotification(DidChangeConfigurationNotification.type, { settings: null }),
+    );
     this.become("ready", "");
     await over;
+    trusted.dispose();
     this.client = undefined;
     this.log.info("The connection ended.");
     this.become("connecting", "The connection to the daemon was lost; it is made anew as soon as the daemon is back.");
