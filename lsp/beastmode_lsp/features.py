@@ -126,8 +126,9 @@ async def _configure(session: Session, pushed: Any) -> None:
         except (JsonRpcException, TimeoutError):
             log.warning("the editor did not tell its settings")
             return
-        if answer and answer[0] is not None:  # Kate has nothing to answer, and pushes its settings
-            found = answer[0]
+        told = answer[0] if answer else None
+        ours = isinstance(pushed, dict) and "beast" in pushed  # Kate has nothing to answer, and pushes its settings
+        found = pushed if told is None and ours else told
     before = session.settings
     session.settings, warnings = read_settings([session.options, found])
     for warning in warnings:

@@ -127,6 +127,29 @@ def test_kate_takes_edits_though_it_does_not_say_so(house: House, tmp_path: Path
     assert (row["client"], row["workspace"]) == ("kate", str(tmp_path))
 
 
+def test_settings_that_kate_pushes_are_read(house: House) -> None:
+    house.coder.codes(TEXT.replace("-", "+"))
+    editor = house.editor(KATE, name="")
+    editor.client.answers["workspace/configuration"] = lambda params: [None for _ in params["items"]]
+    asked = len(editor.client.of("workspace/configuration"))
+    editor.client.notify("workspace/didChangeConfiguration", {"settings": {"beast": {"edits": {"preview": True}}}})
+    eventually(lambda: len(editor.client.of("workspace/configuration")) > asked)
+    editor.client.command("beast.models")
+    editor.open(URI, TEXT)
+    assert editor.client.command("beast.refactor", {"uri": URI})["applied"] is False
+    assert editor.texts[URI] == TEXT
+
+
+def test_settings_of_other_servers_that_are_pushed_are_no_matter(house: House) -> None:
+    editor = house.editor(name="Eglot")
+    editor.client.answers["workspace/configuration"] = lambda params: [None for _ in params["items"]]
+    asked = len(editor.client.of("workspace/configuration"))
+    editor.client.notify("workspace/didChangeConfiguration", {"settings": {"pylsp": {"plugins": {}}}})
+    eventually(lambda: len(editor.client.of("workspace/configuration")) > asked)
+    editor.client.command("beast.models")
+    assert editor.client.of("window/showMessage") == []
+
+
 def test_lsp_mode_gets_commands_since_it_has_actions_resolved_by_every_server(house: House) -> None:
     house.coder.codes(TEXT.replace("-", "+"))
     editor = house.editor(name="emacs")
