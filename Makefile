@@ -22,7 +22,7 @@ test: check ## Check the code, then run every test, with coverage
 test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under load
 	@$(BIN)/pytest -m long -s -q
 
-test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: agents, chat programs, VS Code (2.1 GB, once)
+test-clients: .venv/.ready-test build/clients/.ready ## Real programs against the daemon: agents, chat programs, editors (2.5 GB, once)
 	@$(BIN)/pytest -m clients -v tests/clients
 
 check: .venv/.ready-test ## Formatting, lint, types, import floors, and a documentation for every public thing

@@ -66,7 +66,7 @@ def judge(recent: Recent, rules: HealthSettings) -> Verdict:
         return Verdict("healthy", f"{many} in {span}: too few to tell.")
     said = f"{recent.success} of {recent.total} requests in {span} succeeded"
     if recent.latency_s is not None:
-        said += f", with a median wait of {recent.latency_s:.3g} s"
+        said += f", with a median wait of {_wait(recent.latency_s)}"
     failing = _failing(recent, rules)
     slow = _slow(recent.latency_s, rules)
     reasons = [one[1] for one in (failing, slow) if one is not None]
@@ -109,3 +109,8 @@ def in_words(window_s: float) -> str:
         if count > 1 and (length_s == 1 or count == int(count)):
             return f"the last {count:g} {unit}s"
     return f"the last {window_s:g} seconds"
+
+
+def _wait(seconds: float) -> str:
+    """A duration in the unit that suits it."""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
