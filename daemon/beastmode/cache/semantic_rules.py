@@ -39,7 +39,7 @@ def why_exact_only(request: Request, max_temperature: float) -> str | None:
     if not _is_single_shot(request.messages):
         return "exact only: it is no single question"
     params = request.params
-    if any([params.get(name) for name in _TOOLS]):
+    if any(map(params.get, _TOOLS)):
         return "exact only: it has tools"
     temperature = params.get("temperature")
     if isinstance(temperature, int | float) and temperature > max_temperature:
