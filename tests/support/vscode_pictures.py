@@ -118,12 +118,12 @@ def preview(opened: Window) -> None:
     opened.page.wait_for_timeout(1000)
     keep(opened, "vscode-preview")
     opened.run("BEAST MODE: Discard This Edit")
+    opened.tab("shelf.py").wait_for()
+    opened.page.wait_for_timeout(2000)
 
 
 def status(opened: Window) -> None:
     """What the status bar tells of today."""
-    opened.open_file("shelf.py")
-    opened.run("Notifications: Clear All Notifications")
     opened.status.hover()
     opened.page.locator(".workbench-hover-container", has_text="From the cache").wait_for()
     opened.page.wait_for_timeout(800)

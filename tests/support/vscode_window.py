@@ -78,7 +78,7 @@ class Window:
 
     def open_file(self, name: str) -> None:
         """Opens a file by its name."""
-        self.page.keyboard.press("Control+P")
+        self._summon("Control+P")
         self._type_in_widget(name)
         self.pick(name)
         self.tab(name).wait_for()
@@ -86,7 +86,7 @@ class Window:
 
     def run(self, command: str) -> None:
         """Runs a command of the palette."""
-        self.page.keyboard.press("F1")
+        self._summon("F1")
         self._type_in_widget(f">{command}")
         self.pick(command)
 
@@ -101,6 +101,15 @@ class Window:
         row.wait_for()
         row.click()
 
+    def _summon(self, key: str) -> None:
+        """Opens the box for words by its key; a key that is pressed while the window is busy may be lost."""
+        box = self.page.locator(f"{WIDGET} input").locator("visible=true").first
+        for _ in range(LIMIT_MS // RETRY_MS):
+            self.page.keyboard.press(key)
+            with contextlib.suppress(PlaywrightTimeoutError):
+                return box.wait_for(timeout=RETRY_MS)
+        raise AssertionError(f"{key} opened nothing")
+
     def _type_in_widget(self, text: str) -> None:
         box = self.page.locator(f"{WIDGET} input").locator("visible=true").first
         box.wait_for()
@@ -108,7 +117,7 @@ class Window:
 
     def go_to(self, line: int, column: int = 1) -> None:
         """Puts the cursor somewhere in the editor; both count from 1."""
-        self.page.keyboard.press("Control+g")
+        self._summon("Control+g")
         self.answer(f":{line}:{column}")
         self.page.locator(WIDGET).wait_for(state="hidden")
 
