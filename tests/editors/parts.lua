@@ -61,6 +61,7 @@ made.options = vim.tbl_map(function(options)
   return { problems = require('beast.config').problems(), held = require('beast.config').get() }
 end, cases.options or {})
 
+vim.lsp.enable = function() end -- no server is wanted here: `beast lsp` would start a daemon for it
 vim.cmd.runtime('plugin/beast.lua')
 made.completions = vim.tbl_map(function(line)
   return vim.fn.getcompletion(line, 'cmdline')
