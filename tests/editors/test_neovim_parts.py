@@ -188,7 +188,7 @@ def test_the_help_has_tags_and_every_command(tmp_path: Path) -> None:
 
 def test_no_key_is_mapped_but_the_plugin_s_own(tmp_path: Path) -> None:
     code = (
-        "vim.cmd.runtime('plugin/beast.lua') local n = 0 "
+        "vim.g.beast = {enabled = false} vim.cmd.runtime('plugin/beast.lua') local n = 0 "
         "for _, mode in ipairs({'n', 'x', 'i'}) do for _, map in ipairs(vim.api.nvim_get_keymap(mode)) do "
         "if (map.desc or ''):find('BEAST') and not map.lhs:find('^<Plug>') then n = n + 1 end end end "
         "io.stdout:write(n) os.exit(0)"
