@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beastmode.cache import disk_tables
+from beastmode.cache import disk_tables, presence
 from beastmode.cache.disk import DiskTier
 from beastmode.cache.disk_store import Store
 from beastmode.cache.disk_tables import CLEAR, NewerSchemaError, put_operation, remove_operation, touch_operation
@@ -360,11 +360,11 @@ class TestFilter:
             assert tier.stats().misses == before + 1
 
     def test_few_absent_keys_are_taken_for_present_and_no_present_one_for_absent(self) -> None:
-        presence = Presence(10_000)
+        known = Presence(10_000)
         for number in range(10_000):
-            presence.add(key_of(number))
-        assert all(key_of(number) in presence for number in range(10_000))
-        assert sum(key_of(-number) in presence for number in range(1, 10_001)) < 20
+            known.add(key_of(number))
+        assert all(key_of(number) in known for number in range(10_000))
+        assert sum(key_of(-number) in known for number in range(1, 10_001)) < 20
 
     async def test_a_key_that_comes_during_a_walk_is_in_the_new_filter(self) -> None:
         census = Census()
@@ -383,7 +383,11 @@ class TestFilter:
         assert not census.maybe(key_of("absent"))
         assert await census.walk(read, [], 2000, 6.0) == stored
 
-    async def test_a_filter_that_became_too_small_asks_for_a_new_one(self) -> None:
+    @pytest.fixture
+    def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(presence, "KEYS_MIN", 4096)
+
+    async def test_a_filter_that_became_too_small_asks_for_a_new_one(self, small: None) -> None:
         census = Census()
 
         async def read(after: bytes, limit: int) -> list[tuple[bytes, float]]:
@@ -393,7 +397,7 @@ class TestFilter:
         await census.walk(read, [], 0, 0.0)
         assert any(census.add(key_of(number)) for number in range(20_000))
 
-    async def test_many_puts_make_a_larger_filter(self, tmp_path: Path) -> None:
+    async def test_many_puts_make_a_larger_filter(self, tmp_path: Path, small: None) -> None:
         async with opened(tmp_path) as tier:
             await walked(tier)
             first = tier._census._presence

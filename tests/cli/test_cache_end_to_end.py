@@ -151,7 +151,7 @@ def test_forget_takes_answers_and_sessions(house: Daemon, beast: Beast, tmp_path
     beast("cache", "put", "one", "1")
     beast("chat", "-s", "ada", stdin="my name is Ada\n")
     counted = beast("forget", "--since", "1h", "--dry-run", "--json").json
-    assert counted == {"entries": 2, "sessions": 1, "dry_run": True}
+    assert counted == {"entries": 2, "sessions": 1, "contents": 0, "dry_run": True}
     assert beast("forget", "--workspace", str(tmp_path), "--yes").out == "forgot 0 stored answers and 0 sessions\n"
     assert beast("cache", "lookup", "one").code == 0
     assert beast("forget", "--since", "1h", "--yes").out == "forgot 2 stored answers and 1 session\n"
