@@ -78,16 +78,14 @@ class Window:
 
     def open_file(self, name: str) -> None:
         """Opens a file by its name."""
-        self._summon("Control+P")
-        self._type_in_widget(name)
+        self._say("Control+P", name)
         self.pick(name)
         self.tab(name).wait_for()
         self.page.locator(".editor-group-container.active .monaco-editor .view-lines").first.wait_for()
 
     def run(self, command: str) -> None:
         """Runs a command of the palette."""
-        self._summon("F1")
-        self._type_in_widget(f">{command}")
+        self._say("F1", f">{command}")
         self.pick(command)
 
     def answer(self, text: str) -> None:
@@ -101,19 +99,29 @@ class Window:
         row.wait_for()
         row.click()
 
+    def _say(self, key: str, text: str) -> None:
+        """Opens the box for words and types into it; a window that is busy may close it again meanwhile."""
+        for _ in range(LIMIT_MS // RETRY_MS):
+            self._summon(key)
+            with contextlib.suppress(PlaywrightTimeoutError):
+                return self._box.fill(text, timeout=RETRY_MS)
+        raise AssertionError(f"{key} opened nothing that takes {text!r}")
+
+    @property
+    def _box(self) -> Locator:
+        return self.page.locator(f"{WIDGET} input").locator("visible=true").first
+
     def _summon(self, key: str) -> None:
         """Opens the box for words by its key; a key that is pressed while the window is busy may be lost."""
-        box = self.page.locator(f"{WIDGET} input").locator("visible=true").first
         for _ in range(LIMIT_MS // RETRY_MS):
             self.page.keyboard.press(key)
             with contextlib.suppress(PlaywrightTimeoutError):
-                return box.wait_for(timeout=RETRY_MS)
+                return self._box.wait_for(timeout=RETRY_MS)
         raise AssertionError(f"{key} opened nothing")
 
     def _type_in_widget(self, text: str) -> None:
-        box = self.page.locator(f"{WIDGET} input").locator("visible=true").first
-        box.wait_for()
-        box.fill(text)
+        self._box.wait_for()
+        self._box.fill(text)
 
     def go_to(self, line: int, column: int = 1) -> None:
         """Puts the cursor somewhere in the editor; both count from 1."""
