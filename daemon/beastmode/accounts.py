@@ -10,19 +10,10 @@ from beastmode.cache.key import Key
 from beastmode.cache.lookup import Found
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError
 from beastmode.core.rows import Content, Row, RowCache
-from beastmode.core.types import (
-    Answer,
-    CacheInfo,
-    CacheResult,
-    Completion,
-    Deployment,
-    Entry,
-    Outcome,
-    Request,
-    Route,
-)
+from beastmode.core.types import Answer, CacheInfo, CacheResult, Completion, Entry, Outcome, Request, Route
 from beastmode.routing.settling import Settled
 
 UNCHARGED_KINDS = frozenset(

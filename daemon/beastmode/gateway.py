@@ -28,6 +28,7 @@ from beastmode.cache.lookup import Found, Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, OnDelta, pieces_of
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     BadInputError,
     BeastError,
@@ -40,7 +41,7 @@ from beastmode.core.errors import (
 from beastmode.core.plugins import Call, Provider
 from beastmode.core.rows import Row, RowCache
 from beastmode.core.settings import Settings
-from beastmode.core.types import Answer, CacheInfo, Completion, Deployment, Outcome, Request
+from beastmode.core.types import Answer, CacheInfo, Completion, Outcome, Request
 from beastmode.costs.bounds import require_within
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BadInputError, BadRequestError
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
-from beastmode.core.types import Completion, Deployment, Request
+from beastmode.core.types import Completion, Request
 from beastmode.wire.anthropic import PROTOCOL, MessageStream, decode, decode_count, encode, encode_count
 from beastmode.wire.openai_completions import as_chat
 from beastmode.wire.relay import relayed_body

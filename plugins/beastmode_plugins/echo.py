@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugins import Call, OnDelta, Provider, hookimpl
-from beastmode.core.types import Completion, Deployment, Usage
+from beastmode.core.types import Completion, Usage
 
 SLOW_WORD_S = 0.02
 _WORDS = re.compile(r"\s*\S+\s*?|\s+")

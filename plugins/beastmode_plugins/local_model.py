@@ -14,9 +14,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BadInputError, EndpointNotFoundError, ShuttingDownError
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, Weights, hookimpl
-from beastmode.core.types import Completion, Deployment
+from beastmode.core.types import Completion
 from beastmode.wire.openai_completions import as_chat
 from beastmode_plugins.local_child import Orders
 from beastmode_plugins.local_process import LocalProcess

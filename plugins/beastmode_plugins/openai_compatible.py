@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BadRequestError, EndpointNotFoundError
 from beastmode.core.native import Native
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
-from beastmode.core.types import Completion, Deployment, Request
+from beastmode.core.types import Completion, Request
 from beastmode.wire import openai_chat, openai_completions, openai_embeddings, responses
 from beastmode.wire.openai_chat import ChatStream
 from beastmode.wire.relay import relayed_body

@@ -21,8 +21,9 @@ from beastmode.core import errors
 from beastmode.core.addresses import make_http_session
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Delta
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugins import Call, Context, Provider
-from beastmode.core.types import Completion, Deployment, Message, Request, Usage
+from beastmode.core.types import Completion, Message, Request, Usage
 from support.provider_server import ProviderServer
 from support.waiting import until, until_async
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugins import Call, Provider
-from beastmode.core.types import Deployment
 from beastmode_plugins.local_model import LocalProvider
 from beastmode_plugins.weights import installed
 from contract.provider_suite import PATIENCE_S, ProviderContract

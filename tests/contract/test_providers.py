@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugins import Provider
-from beastmode.core.types import Deployment
 from beastmode_plugins.anthropic import Anthropic
 from beastmode_plugins.echo import Echo
 from beastmode_plugins.openai_compatible import OpenAI, OpenAICompatible

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from beastmode.core.deployments import Deployment, Price
 from beastmode.core.errors import AccessError, BadInputError
-from beastmode.core.types import Deployment, Price, Usage
+from beastmode.core.types import Usage
 from beastmode.costs.book import PriceBook
 from beastmode.costs.prices import Prices
 from beastmode.costs.table_check import checked

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from beastmode.core.types import Completion, Deployment, Price
+from beastmode.core.deployments import Deployment, Price
+from beastmode.core.types import Completion
 from beastmode.costs.prices import Charge, Prices
 from support.price_replies import (
     Usage,

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from beastmode.core.types import Completion, Deployment, Price
+from beastmode.core.deployments import Deployment, Price
+from beastmode.core.types import Completion
 from beastmode.costs.lines import cost_lines
 from beastmode.costs.prices import Prices
 from support.price_replies import charged, chat, deployment, message, small_prices

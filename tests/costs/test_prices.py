@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beastmode.core.types import Deployment, Limits, Message, Price, Request, Usage
+from beastmode.core.deployments import Deployment, Limits, Price
+from beastmode.core.types import Message, Request, Usage
 from beastmode.costs.arithmetic import against, from_words, in_words, token_parts
 from beastmode.costs.prices import Prices, cost_usd
 from support.ledger import StillClock

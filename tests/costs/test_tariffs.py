@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from beastmode.core.types import Price, Usage
+from beastmode.core.deployments import Price
+from beastmode.core.types import Usage
 from beastmode.costs import build_prices
 from beastmode.costs.prices import cost_usd
 from beastmode.costs.tariffs import SHIPPED, ProviderTariffs, Tariff, Tariffs, in_force

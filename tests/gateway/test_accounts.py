@@ -20,6 +20,7 @@ from beastmode.accounts import (
 from beastmode.cache.decision import Decision
 from beastmode.cache.key import make_key
 from beastmode.cache.lookup import Found
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     AuthenticationError,
     BeastError,
@@ -36,7 +37,6 @@ from beastmode.core.types import (
     CacheInfo,
     Candidate,
     Completion,
-    Deployment,
     Digest,
     Entry,
     Message,

@@ -17,6 +17,7 @@ from beastmode.cache.lookup import Found, Lookup
 from beastmode.cache.memory import MemoryTier
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment, Price
 from beastmode.core.errors import (
     BadRequestError,
     BeastError,
@@ -28,7 +29,7 @@ from beastmode.core.errors import (
 from beastmode.core.plugins import Call, OnDelta, Provider
 from beastmode.core.rows import Row, RowCache
 from beastmode.core.settings import Settings
-from beastmode.core.types import Answer, Completion, Deployment, Entry, Message, Price, Request, Usage
+from beastmode.core.types import Answer, Completion, Entry, Message, Request, Usage
 from beastmode.costs.prices import Prices
 from beastmode.gateway import Gateway
 from beastmode.routing.models import Registry

@@ -15,9 +15,10 @@ from aiohttp import web
 from beastmode.core import errors
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, Relayed
+from beastmode.core.deployments import Deployment
 from beastmode.core.native import Native, Reply
 from beastmode.core.plugins import Call, Context, Provider
-from beastmode.core.types import Deployment, Message, Request
+from beastmode.core.types import Message, Request
 from beastmode.wire.anthropic_door import AnthropicMessages
 from beastmode_plugins.anthropic import Anthropic
 from support.provider_server import ProviderServer

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugins import Call, Context
-from beastmode.core.types import Completion, Deployment, Message, Request, Usage
+from beastmode.core.types import Completion, Message, Request, Usage
 from beastmode_plugins.echo import Echo
 
 

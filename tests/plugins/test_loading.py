@@ -15,9 +15,10 @@ import aiohttp
 import pytest
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.plugin_loader import Plugins, load_plugins
 from beastmode.core.plugins import Call, Context, OnDelta, Provider, hookimpl
-from beastmode.core.types import Completion, Deployment
+from beastmode.core.types import Completion
 from support.embedders import HashEmbedder
 
 HOOK = "from beastmode.core.plugins import hookimpl\n@hookimpl\n"

@@ -21,6 +21,7 @@ import pluggy
 import pytest
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     BadInputError,
     BadRequestError,
@@ -31,7 +32,7 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.plugins import BeastSpec, Call, Context
-from beastmode.core.types import Completion, Deployment, Message, Request
+from beastmode.core.types import Completion, Message, Request
 from beastmode_plugins import local_model
 from beastmode_plugins.local_child import Orders, Word
 from beastmode_plugins.local_gap import as_text, marks_of

@@ -14,9 +14,10 @@ import pytest
 from beastmode.core import errors
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, Relayed
+from beastmode.core.deployments import Deployment
 from beastmode.core.native import Native
 from beastmode.core.plugins import Call, Context, Provider
-from beastmode.core.types import Deployment, Message, Request
+from beastmode.core.types import Message, Request
 from beastmode.wire.dialect import Dialect
 from beastmode.wire.openai_chat_door import OpenAIChat
 from beastmode.wire.openai_completions_door import OpenAICompletions

@@ -14,9 +14,10 @@ from aiohttp.test_utils import TestServer
 
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, Relayed
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import EndpointNotFoundError, MalformedReplyError, UpstreamError
 from beastmode.core.plugins import Call, Context, Provider
-from beastmode.core.types import Completion, Deployment, Usage
+from beastmode.core.types import Completion, Usage
 from beastmode.wire.dialect import Told
 from beastmode.wire.responses_door import OpenAIResponses
 from beastmode_plugins.openai_compatible import OpenAI, OpenAICompatible

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from beastmode.core.deployments import Limits, Price
 from beastmode.core.errors import BadInputError, RefusedEndpointError
-from beastmode.core.types import Limits, Price
 from beastmode.routing.endpoints import describe
 from support.routing_parts import ToldProvider
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beastmode.core.breaker import Breakers
+from beastmode.core.deployments import Deployment, Limits
 from beastmode.core.errors import (
     KINDS,
     AuthenticationError,
@@ -34,7 +35,6 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.settings import UpstreamSettings
-from beastmode.core.types import Deployment, Limits
 from beastmode.routing.fallback import Served, Trail, policy, run
 from beastmode.routing.limits import Slots
 from beastmode.routing.selector import Ranked

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beastmode.core.deployments import Limits, Price
 from beastmode.core.errors import AccessError, BadInputError, UnknownModelError
-from beastmode.core.types import Limits, Price
 from beastmode.routing import models
 from beastmode.routing.models import Registry, check_model_id
 from support.routing_parts import StillClock, deployment

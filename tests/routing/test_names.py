@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.settings import RoutingSettings
-from beastmode.core.types import Deployment
 from beastmode.routing.models import Registry
 from beastmode.routing.names import resolve
 

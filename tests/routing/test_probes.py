@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from beastmode.core.addresses import make_http_session
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     AuthenticationError,
     BadRequestError,
@@ -23,7 +24,7 @@ from beastmode.core.errors import (
     RefusedConnectionError,
     UpstreamTimeoutError,
 )
-from beastmode.core.types import Completion, Deployment
+from beastmode.core.types import Completion
 from beastmode.routing import probes
 from beastmode.routing.probes import USUAL_PORTS, Found, ProbeResult, discover, probe
 from support.routing_parts import StillClock, ToldProvider, deployment, raising

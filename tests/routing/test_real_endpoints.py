@@ -13,6 +13,7 @@ import pytest
 from beastmode.core.addresses import make_http_session
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     AuthenticationError,
     BadRequestError,
@@ -26,7 +27,7 @@ from beastmode.core.errors import (
 )
 from beastmode.core.plugins import Call, Context
 from beastmode.core.settings import Settings, UpstreamSettings
-from beastmode.core.types import Completion, Deployment, Message, Request
+from beastmode.core.types import Completion, Message, Request
 from beastmode.routing.endpoints import describe
 from beastmode.routing.fallback import Served, Trail, run
 from beastmode.routing.models import Registry

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from beastmode.core.breaker import Breakers
+from beastmode.core.deployments import Limits
 from beastmode.core.errors import (
     AuthenticationError,
     BadInputError,
@@ -18,7 +19,7 @@ from beastmode.core.errors import (
     UpstreamError,
 )
 from beastmode.core.settings import RoutingSettings, Settings
-from beastmode.core.types import Limits, Message, Request
+from beastmode.core.types import Message, Request
 from beastmode.routing.models import Registry
 from beastmode.routing.selector import Ranked, rank
 from beastmode.routing.vault import Vault

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from beastmode.core.types import Completion, Deployment
+from beastmode.core.deployments import Deployment
+from beastmode.core.types import Completion
 from beastmode.costs.prices import Charge, Prices
 from beastmode.costs.table_check import checked
 from beastmode.costs.tariffs import Tariffs

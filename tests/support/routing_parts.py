@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment, Limits
 from beastmode.core.errors import BeastError
 from beastmode.core.plugins import Call, OnDelta, Provider
-from beastmode.core.types import Completion, Deployment, Limits
+from beastmode.core.types import Completion
 
 
 class StillClock(Clock):

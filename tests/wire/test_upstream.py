@@ -21,8 +21,9 @@ from beastmode.core import errors
 from beastmode.core.addresses import make_http_session
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta
+from beastmode.core.deployments import Deployment
 from beastmode.core.native import Reply
-from beastmode.core.types import Completion, Deployment, Message, Request
+from beastmode.core.types import Completion, Message, Request
 from beastmode.wire.openai_chat import PROTOCOL, ChatStream, decode, encode
 from beastmode.wire.upstream import OFF_LOOP_BYTES, Upstream, encoded
 

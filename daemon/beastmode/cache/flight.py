@@ -8,8 +8,8 @@ from traceback import clear_frames
 from typing import Any, Generic, TypeVar
 
 from beastmode.core.deltas import Begun, Delta, OnDelta, Relayed, Thought
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError
-from beastmode.core.types import Deployment
 
 T = TypeVar("T")
 

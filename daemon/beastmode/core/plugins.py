@@ -18,8 +18,9 @@ import pluggy
 
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import OnDelta as OnDelta  # part of the contract
+from beastmode.core.deployments import Deployment
 from beastmode.core.settings import CacheSettings
-from beastmode.core.types import Completion, Deployment, Request
+from beastmode.core.types import Completion, Request
 
 if TYPE_CHECKING:
     from numpy import float16, float32

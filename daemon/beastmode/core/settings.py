@@ -11,8 +11,11 @@ Positive = Annotated[float, Meta(gt=0)]
 Size = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 MB = 1 << 20
-FILE_ONLY = frozenset({"health.on_change.command", "health.on_change.webhook", "retention.content"})
-"""What runs programs, calls out or keeps what people write is taken from the user's own `config.toml` alone."""
+FILE_ONLY = frozenset(
+    {"health.on_change.command", "health.on_change.webhook", "retention.content", "generation.checks", "warming.remote"}
+)
+"""What runs programs, calls out, spends money by itself or keeps what people write is taken from the user's own
+`config.toml` alone."""
 
 
 class L1Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -265,6 +268,74 @@ class CostSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     baseline: str = ""
 
 
+class WorkspaceSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Open workspaces: folders whose files the daemon knows.
+
+    Attributes:
+        max_file_bytes: Size above which a file is not read.
+        max_files: Files of one workspace that are read; beyond that the rest is left out, and `status` says so.
+        ignore: Patterns of files that are left out, as in `.gitignore`, beside that and `.beastignore`.
+        context_tokens: Most tokens that what is found in the workspace may add to a question; 0 adds nothing.
+        embed_per_s: Pieces that are embedded a second at most, while nobody asks for anything.
+        max_vectors: Pieces of one workspace that are found by meaning; the others are found by their words and names.
+        poll_s: Pause between two looks at a folder that the system can not watch.
+    """
+
+    max_file_bytes: Annotated[int, Meta(ge=1024)] = MB
+    max_files: Annotated[int, Meta(ge=1)] = 200_000
+    ignore: list[str] = []
+    context_tokens: Size = 6000
+    embed_per_s: Positive = 20.0
+    max_vectors: Size = 100_000
+    poll_s: Positive = 2.0
+
+
+class GenerationSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Features that are generated as edits of several files.
+
+    Attributes:
+        repairs: How often a proposal that fails a check is sent back with the error.
+        max_files: Files that one feature may touch.
+        checks: Commands that judge a proposal in a copy of the workspace, such as its tests, by the workspace's path:
+            `"/path" = ["pytest", "-q"]`. Set in `config.toml` only.
+        check_timeout_s: Longest time that such a command may take.
+    """
+
+    repairs: Annotated[int, Meta(ge=0, le=5)] = 2
+    max_files: Annotated[int, Meta(ge=1)] = 20
+    checks: dict[str, list[str]] = {}
+    check_timeout_s: Positive = 300.0
+
+
+class WarmingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Answers that are made before they are asked for.
+
+    Attributes:
+        enabled: False: nothing is asked ahead, and nothing is learned from what people ask.
+        model: A cheaper model that answers ahead for `auto`; the answer says who gave it. Empty: the model that would
+            have been asked.
+        remote: USD a day that asking remote models ahead may cost, by the workspace's path; for the others 0, and only
+            models that cost nothing are asked. Set in `config.toml` only.
+        daily_requests: Requests a day that are asked ahead.
+        per_minute: Requests a minute that are asked ahead.
+        idle_s: How long nobody must have asked anything before something is asked ahead.
+        precision: Share of answers made ahead that must be used; below it less is asked ahead.
+        at: Time of day at which recurring requests are made ready, such as `07:30`; empty: only as they come up.
+        templates: Further requests to make ready: tables with `message` or `kind` and `path`, and with `workspace` and
+            `model` where they are not the usual ones.
+    """
+
+    enabled: bool = True
+    model: str = ""
+    remote: dict[str, float] = {}
+    daily_requests: Size = 500
+    per_minute: Positive = 6.0
+    idle_s: Annotated[float, Meta(ge=0)] = 5.0
+    precision: Share = 0.2
+    at: str = ""
+    templates: list[dict[str, Any]] = []
+
+
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Everything a user can set.
 
@@ -281,6 +352,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         costs: What is said of costs.
         health: What counts as healthy.
         otel: OpenTelemetry.
+        workspace: Open workspaces.
+        generation: Features that are generated.
+        warming: Answers that are made before they are asked for.
     """
 
     cache: CacheSettings = CacheSettings()
@@ -295,3 +369,6 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     costs: CostSettings = CostSettings()
     health: HealthSettings = HealthSettings()
     otel: OtelSettings = OtelSettings()
+    workspace: WorkspaceSettings = WorkspaceSettings()
+    generation: GenerationSettings = GenerationSettings()
+    warming: WarmingSettings = WarmingSettings()

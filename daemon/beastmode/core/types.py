@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -35,7 +36,7 @@ class Message(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 
 class Digest(msgspec.Struct, frozen=True):
-    """A piece of the workspace that an answer was made from.
+    """A file or document that a request names.
 
     Attributes:
         path: Path inside the workspace.
@@ -44,6 +45,41 @@ class Digest(msgspec.Struct, frozen=True):
 
     path: str
     sha256: str
+
+
+class Piece(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of a workspace that was found for a question and shown to the model.
+
+    Attributes:
+        path: Path inside the workspace, with slashes.
+        sha256: Digest of its text in UTF-8, in hex; of the file's bytes where it is all of the file.
+        symbol: The function, class or heading that it is, such as `Cache.get`; empty: none.
+        first_line: Where it begins now, from 1.
+        last_line: Where it ends now.
+        whole: It is all of the file.
+    """
+
+    path: str
+    sha256: str
+    symbol: str = ""
+    first_line: int = 0
+    last_line: int = 0
+    whole: bool = False
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """What was found in the workspace for a request that no stored answer fits.
+
+    Attributes:
+        messages: What is sent in place of the request's own messages.
+        pieces: What was added; the answer holds as long as they are what they were.
+    """
+
+    messages: list[Message]
+    pieces: list[Piece]
+
+
+Gather = Callable[[], Awaitable[Gathered]]
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -61,6 +97,8 @@ class Request(msgspec.Struct, kw_only=True):
         digests: Files and documents that were attached.
         kind: What is asked for. `completion`: the last user text is continued, up to `params["suffix"]`; `embedding`:
             `params["input"]` becomes vectors.
+        gather: Finds what of the workspace belongs to the question. Asked only where no stored answer holds; what it
+            finds joins no key and is kept with the answer. That there is one joins the key. None: nothing is added.
         native: The request as it came over HTTP; its content is that of `messages` and `params`.
         max_cost_usd: Most that it may cost; None: no bound.
         stream: The caller wants the text as it comes.
@@ -80,6 +118,7 @@ class Request(msgspec.Struct, kw_only=True):
     user: str = ""
     digests: list[Digest] = []
     kind: Kind = "chat"
+    gather: Gather | None = None
 
     native: Native | None = None
     max_cost_usd: float | None = None
@@ -158,82 +197,6 @@ class Completion(msgspec.Struct, kw_only=True, omit_defaults=True):
     billing: Billing | None = None
 
 
-class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model costs, in USD per million tokens; None is unknown.
-
-    Attributes:
-        prompt: Prompt tokens.
-        completion: Completion tokens.
-        cached: Prompt tokens read from the provider's prompt cache; None: as `prompt`.
-        cache_write: Prompt tokens written to it; None: as `prompt`.
-        cache_write_1h: Prompt tokens written to it for an hour; None: as `cache_write`.
-        reasoning: Completion tokens spent on reasoning; None: as `completion`.
-        per_second: USD for each second of the call, beside the tokens, which are free where they have no price.
-        batch: Share of all this that a request in a batch or flex tier costs, 0.5 for half; None: all of it.
-    """
-
-    prompt: float | None = None
-    completion: float | None = None
-    cached: float | None = None
-    cache_write: float | None = None
-    cache_write_1h: float | None = None
-    reasoning: float | None = None
-    per_second: float | None = None
-    batch: float | None = None
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a deployment can take.
-
-    Attributes:
-        context_tokens: Longest prompt and answer together.
-        max_concurrent: Requests at once.
-    """
-
-    context_tokens: int | None = None
-    max_concurrent: int | None = None
-
-
-class Deployment(msgspec.Struct, kw_only=True):
-    """A model at an endpoint: what a provider plugin is asked to call.
-
-    Attributes:
-        id: Unique name, `MODEL@HOST:PORT` or the model's id.
-        model: The id of the model it serves, such as `custom:qwen`.
-        provider: Name of the provider plugin that speaks its protocol.
-        base_url: Where it is, without a trailing slash; empty for a model in a child process.
-        upstream_model: The model's name there.
-        has_key: A key for it is in the vault.
-        price: The user's own price, which wins over the table.
-        limits: What it can take.
-    """
-
-    id: str
-    model: str
-    provider: str
-    base_url: str = ""
-    upstream_model: str = ""
-    has_key: bool = False
-    price: Price | None = None
-    limits: Limits = Limits()
-
-
-class Model(msgspec.Struct, kw_only=True):
-    """A registered model.
-
-    Attributes:
-        id: `custom:NAME`, `openai:...`, `anthropic:...` or `local:NAME`.
-        deployments: Where it is served, in order of preference.
-        fallback: Models that may stand in for it, because the user said so.
-        added_at: RFC 3339, UTC.
-    """
-
-    id: str
-    deployments: list[Deployment]
-    fallback: list[str] = []
-    added_at: str = ""
-
-
 class CacheInfo(msgspec.Struct, kw_only=True):
     """What the cache did for a request.
 
@@ -304,6 +267,7 @@ class Answer(msgspec.Struct, kw_only=True):
         route: Where it went and why.
         tool_calls: Tool calls in the shape of OpenAI's chat format.
         session_id: The session it was written to.
+        sources: The pieces of the workspace that were found for it and shown to the model, as they lie now.
     """
 
     request_id: str
@@ -320,6 +284,29 @@ class Answer(msgspec.Struct, kw_only=True):
     route: Route
     tool_calls: list[dict[str, Any]] = []
     session_id: str | None = None
+    sources: list[Piece] = []
+
+
+class Variant(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An answer of the same key that was made from other pieces of the workspace, as of another branch.
+
+    Attributes:
+        completion: The answer.
+        pieces: What it was made from.
+        model: The model that gave it.
+        provider: The plugin that called it.
+        cost_usd: What it cost; None is unknown.
+        stored_at_s: Wall clock.
+        request_id: The request that paid for it.
+    """
+
+    completion: Completion
+    pieces: list[Piece]
+    model: str
+    provider: str = ""
+    cost_usd: float | None = None
+    stored_at_s: float = 0.0
+    request_id: str = ""
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -334,7 +321,9 @@ class Entry(msgspec.Struct, kw_only=True):
         provider: The plugin that called it.
         cost_usd: What it cost; None is unknown.
         stored_at_s: Wall clock.
-        digests: Pieces of the workspace it was made from.
+        digests: Files and documents that were named; they are part of the key.
+        pieces: Pieces of the workspace that were found for it: it is served only while they are what they were.
+        variants: Answers of the same key that were made from other pieces, the last used first.
         workspace: The workspace it belongs to.
         tags: Labels.
         request_id: The request that paid for it.
@@ -351,6 +340,8 @@ class Entry(msgspec.Struct, kw_only=True):
     cost_usd: float | None = None
     stored_at_s: float = 0.0
     digests: list[Digest] = []
+    pieces: list[Piece] = []
+    variants: list[Variant] = []
     workspace: str | None = None
     tags: list[str] = []
     request_id: str = ""

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from beastmode.core.deployments import Price
 from beastmode.core.rows import AGAINST
-from beastmode.core.types import Price, Usage
+from beastmode.core.types import Usage
 
 FREE = "free"
 _RATES = ("prompt", "completion", "cached", "cache_write", "cache_write_1h", "reasoning", "per_second")

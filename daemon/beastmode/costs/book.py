@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from beastmode.core.clock import Clock, rfc3339
+from beastmode.core.deployments import Price
 from beastmode.core.errors import BadInputError
 from beastmode.core.statefile import MAX_FILE_BYTES, move_aside, read_private, write_private
-from beastmode.core.types import Price
 from beastmode.costs.prices import Prices
 from beastmode.costs.table_check import checked
 from beastmode.costs.tariffs import Table, Tariffs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from beastmode.core.deployments import Deployment, Price
 from beastmode.core.errors import BudgetError
-from beastmode.core.types import Deployment, Price, Request
+from beastmode.core.types import Request
 
 IMAGE_TOKENS = 10_000
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from beastmode.core.types import Price, Usage
+from beastmode.core.deployments import Price
+from beastmode.core.types import Usage
 from beastmode.costs.arithmetic import FREE, Part, from_words, number, token_parts
 
 MILLION = 1_000_000

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from beastmode.core.types import Price
+from beastmode.core.deployments import Price
 from beastmode.costs.arithmetic import FREE, in_words, scaled
 from beastmode.costs.tariffs import Tariff, in_force
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from beastmode.core.clock import Clock
-from beastmode.core.types import Billing, Deployment, Price, Request, Usage
+from beastmode.core.deployments import Deployment, Price
+from beastmode.core.types import Billing, Request, Usage
 from beastmode.costs.arithmetic import FREE, cost_usd
 from beastmode.costs.bounds import bound_usd, completion_tokens_max, prompt_tokens_max
 from beastmode.costs.offers import PLAIN, STANDARD, Mode, Offer, Quote, of_price, of_tariffs

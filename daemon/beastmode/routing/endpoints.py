@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from beastmode.core.addresses import check_base_url
+from beastmode.core.deployments import Deployment, Limits, Price
 from beastmode.core.errors import BadInputError
 from beastmode.core.plugins import Provider
-from beastmode.core.types import Deployment, Limits, Price
 from beastmode.routing.models import check_model_id
 
 _OPERATIONS = ("/chat/completions", "/completions", "/messages", "/responses", "/embeddings", "/models")

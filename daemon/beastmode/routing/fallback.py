@@ -7,6 +7,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from beastmode.core.breaker import Breaker, Breakers
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     AuthenticationError,
     BadInputError,
@@ -26,7 +27,6 @@ from beastmode.core.errors import (
     TLSError,
 )
 from beastmode.core.settings import UpstreamSettings
-from beastmode.core.types import Deployment
 from beastmode.routing.limits import Slots
 from beastmode.routing.selector import Ranked, cooling_down
 

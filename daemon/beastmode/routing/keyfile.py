@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import AuthenticationError, BadInputError
 from beastmode.core.statefile import move_aside, read_private, write_private
-from beastmode.core.types import Deployment
 
 SCHEMA = 1
 SECRET_BYTES = 32

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from beastmode.core.types import Deployment
+from beastmode.core.deployments import Deployment
 
 SERVICE = "beastmode"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import RateLimitError
-from beastmode.core.types import Deployment
 
 
 class Slots:

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment, Model
 from beastmode.core.errors import BadInputError, UnknownModelError
 from beastmode.core.statefile import move_aside, read_private, write_private
-from beastmode.core.types import Deployment, Model
 
 SCHEMA = 1
 Names = list[str]

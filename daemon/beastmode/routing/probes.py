@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import (
     AuthenticationError,
     BadRequestError,
@@ -21,7 +22,7 @@ from beastmode.core.errors import (
     UpstreamTimeoutError,
 )
 from beastmode.core.plugins import Call, Provider
-from beastmode.core.types import Deployment, Message, Request, Usage
+from beastmode.core.types import Message, Request, Usage
 
 StepName = Literal["reachable", "key", "model", "reply"]
 

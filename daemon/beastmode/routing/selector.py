@@ -8,10 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from beastmode.core.breaker import Breaker, Breakers
+from beastmode.core.deployments import Deployment, Model
 from beastmode.core.errors import AuthenticationError, BeastError, ContextTooLongError, NoHealthyModelError
 from beastmode.core.plugins import Provider
 from beastmode.core.settings import Settings
-from beastmode.core.types import Candidate, Deployment, Model, Request
+from beastmode.core.types import Candidate, Request
 from beastmode.routing.models import Registry
 from beastmode.routing.vault import Vault
 

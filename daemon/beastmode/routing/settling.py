@@ -6,8 +6,9 @@ from functools import lru_cache
 
 import msgspec
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.settings import Settings
-from beastmode.core.types import Completion, Deployment, Request, Route
+from beastmode.core.types import Completion, Request, Route
 from beastmode.costs.arithmetic import against
 from beastmode.costs.prices import FREE_PROVIDERS, Prices
 from beastmode.routing.fallback import Served

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from beastmode.core.clock import Clock
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import AccessError, BadInputError, BeastError
-from beastmode.core.types import Deployment
 from beastmode.routing.keyfile import KeyFile, bound_elsewhere, unreadable
 from beastmode.routing.keyrings import Held, Keyring, in_thread
 

@@ -10,9 +10,10 @@ import aiohttp
 
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BadRequestError, BeastError, EndpointNotFoundError, MalformedReplyError
 from beastmode.core.native import Reply
-from beastmode.core.types import Completion, Deployment, Request
+from beastmode.core.types import Completion, Request
 from beastmode.wire import faults
 from beastmode.wire.client import Client
 from beastmode.wire.client_session import Calls, Incoming, SessionCalls

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError, EndpointNotFoundError
 from beastmode.core.plugins import Call
-from beastmode.core.types import Deployment, Request
+from beastmode.core.types import Request
 from beastmode.servers.http.answering import refuse
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import apply

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from beastmode.core.deployments import Model
 from beastmode.core.errors import BeastError, UnknownModelError
-from beastmode.core.types import Model
 from beastmode.routing.names import resolve
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import status_of

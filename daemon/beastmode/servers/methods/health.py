@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from beastmode.core.deployments import Deployment, Model
 from beastmode.core.errors import BeastError
-from beastmode.core.types import Deployment, Model
 from beastmode.metrics.health import Issue, PartState
 from beastmode.routing.probes import ProbeResult
 from beastmode.servers.methods.models import try_out, verdict

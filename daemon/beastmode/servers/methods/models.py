@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from beastmode.accounts import UNCHARGED_KINDS
+from beastmode.core.deployments import Deployment, Limits, Model, Price
 from beastmode.core.errors import BadInputError, NotFoundError
 from beastmode.core.plugins import Progress, Weights, WeightsInfo
 from beastmode.core.rows import Row, RowCache
-from beastmode.core.types import Deployment, Limits, Model, Price
 from beastmode.routing.endpoints import describe
 from beastmode.routing.probes import Asked, ProbeResult, probe
 from beastmode.servers.methods.table import Nothing, method

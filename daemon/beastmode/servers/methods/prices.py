@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from beastmode.core.deployments import Deployment, Price
 from beastmode.core.errors import BadInputError
-from beastmode.core.types import Deployment, Price
 from beastmode.costs.offers import Offer, of_tariffs
 from beastmode.costs.prices import FREE_PROVIDERS
 from beastmode.costs.tariffs import Tariffs
