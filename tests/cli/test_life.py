@@ -181,11 +181,12 @@ def test_a_ctrl_c_that_is_held_comes_after_the_body() -> None:
 
 
 def test_other_ends_are_a_ctrl_c_where_one_says_so_and_what_nohup_ignores_stays_ignored() -> None:
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        with pytest.raises(KeyboardInterrupt), interrupts.as_ctrl_c():
-            signal.raise_signal(number)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup themselves
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with pytest.raises(KeyboardInterrupt), interrupts.as_ctrl_c():
+                signal.raise_signal(number)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with interrupts.as_ctrl_c():
             signal.raise_signal(signal.SIGHUP)
     finally:
