@@ -13,11 +13,11 @@ from beastmode.core.errors import BadInputError, BeastError, ConflictError
 from beastmode.core.types import Answer, Request
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import Pairs, apply, of_answer, of_error, status_of
-from beastmode.servers.methods.answers import ChatParams
 from beastmode.servers.methods.answers import chat as chat_method
 from beastmode.servers.services import Caller, Services
 from beastmode.wire.openai_door import ENDPOINT_FIELDS
 from beastmode.wire.relay import OFF_LOOP_BYTES
+from beastmode.workspace.requests import ChatParams
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 

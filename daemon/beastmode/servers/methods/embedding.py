@@ -13,9 +13,9 @@ from msgspec import Meta
 from beastmode.core.errors import MalformedReplyError
 from beastmode.core.types import CacheMode, Request
 from beastmode.servers.embedder import embed_here, embedder_id
-from beastmode.servers.methods.answers import ClientName
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
+from beastmode.workspace.requests import ClientName
 
 
 class EmbedParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
