@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from beastmode.accounts import (
     Ticket,
-    bare_row,
     content_of,
     failure_row,
     hit_answer,
@@ -25,12 +24,11 @@ from beastmode.cache.flight import Flight, Flights
 from beastmode.cache.keeper import Keeper, storable
 from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
+from beastmode.calling import Calling
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
-from beastmode.core.deltas import Begun, OnDelta, pieces_of
-from beastmode.core.deployments import Deployment
+from beastmode.core.deltas import OnDelta, pieces_of
 from beastmode.core.errors import (
-    BadInputError,
     BeastError,
     BudgetError,
     CancelledError,
@@ -38,19 +36,15 @@ from beastmode.core.errors import (
     NotInCacheError,
     ShuttingDownError,
 )
-from beastmode.core.plugins import Call, Provider
-from beastmode.core.rows import Row, RowCache
+from beastmode.core.plugins import Provider
+from beastmode.core.rows import Row
 from beastmode.core.settings import Settings
-from beastmode.core.types import Answer, CacheInfo, Completion, Outcome, Request
-from beastmode.costs.bounds import require_within
+from beastmode.core.types import Answer, CacheInfo, Outcome, Request
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
-from beastmode.routing.fallback import run
-from beastmode.routing.limits import Slots
 from beastmode.routing.models import Registry
 from beastmode.routing.names import resolve
-from beastmode.routing.selector import rank
-from beastmode.routing.settling import Settled, baseline_of, settle
+from beastmode.routing.settling import Settled
 from beastmode.routing.vault import Vault
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
@@ -97,12 +91,16 @@ class Gateway:
         self.semantic = semantic
         self.keeper = Keeper(lookup, semantic)
         self._registry = registry
-        self._breakers = breakers
-        self._slots = Slots()
-        self._vault = vault
-        self._providers = providers
-        self._prices = prices
         self._ledger = ledger
+        self._calling = Calling(
+            clock=clock,
+            registry=registry,
+            breakers=breakers,
+            vault=vault,
+            providers=providers,
+            prices=prices,
+            ledger=ledger,
+        )
         self.flights: Flights[Settled] = Flights(clock.mono_s)
         self.admitted = self.recorded = 0
         self._draining = False
@@ -258,7 +256,7 @@ class Gateway:
     async def _fly(self, ticket: Ticket, mode: str, flight: Flight[Settled]) -> Settled:
         """Makes the call for everyone who waits, stores what it brings, and writes the leader's row."""
         try:
-            settled = await self._call(ticket, flight)
+            settled = await self._calling.call(ticket, ticket.request, flight, self.settings)
         except asyncio.CancelledError:
             error = flight.stopped_by or CancelledError("The caller ended the request.")
             self._write_failure(ticket, error, "cancelled")
@@ -282,77 +280,7 @@ class Gateway:
         self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
         return settled
 
-    # -- rank, reserve, call, settle ------------------------------------------------------------------------------
-
-    async def _call(self, ticket: Ticket, flight: Flight[Settled]) -> Settled:
-        request = ticket.request
-        ranked = rank(
-            request, request.model, self._registry, self._breakers, self._vault, self._providers, self.settings
-        )
-        upstream_s = call_s = 0.0
-
-        async def attempt(deployment: Deployment, number: int) -> Completion:
-            nonlocal upstream_s, call_s
-            if request.max_cost_usd is not None:
-                require_within(request.max_cost_usd, self._prices.upper_bound(request, deployment), deployment)
-            ticket.attempts, ticket.deployment = number, deployment
-            ticket.free = (number == 1 or ticket.free) and self._prices.is_free(deployment)
-            flight.deployment = deployment
-            if number > 1:
-                flight.delta(Begun())  # what an attempt that failed had begun is over
-            self._reserve(ticket, deployment)
-            began_s = self._clock.mono_s()
-            ticket.overhead_ms = ticket.overhead_ms or (began_s - ticket.started_s) * 1e3  # a stream's head tells it
-            try:
-                return await self._provider_call(request, deployment, flight)
-            finally:
-                call_s = self._clock.mono_s() - began_s
-                upstream_s += call_s
-
-        served = await run(
-            ranked,
-            attempt,
-            budget=self.settings.upstream,
-            clock=self._clock,
-            started=lambda: flight.delivered,
-            breakers=self._breakers,
-            slots=self._slots,
-        )
-        baseline = baseline_of(self.settings, request, self._registry, ranked, self._prices)
-        times = {"call_s": call_s, "upstream_s": upstream_s}
-        return settle(self._prices, request, ranked, served, **times, baseline=baseline)
-
-    def _reserve(self, ticket: Ticket, deployment: Deployment) -> None:
-        """Journals the call before it is sent, so that a killed daemon still accounts for it."""
-        row = bare_row(ticket, "failure", 0.0)
-        row.cache = RowCache(missed(ticket, ticket.request.cache).result)
-        row.deployment, row.provider, row.attempts = deployment.id, deployment.provider, ticket.attempts
-        self._ledger.intend(row)
-
-    async def _provider_call(self, request: Request, deployment: Deployment, flight: Flight[Settled]) -> Completion:
-        provider = self._providers[deployment.provider]
-        call = Call(
-            request=request,
-            deployment=deployment,
-            key=self._vault.key_for(deployment),
-            timeout_s=self.settings.upstream.timeout_s,
-        )
-        try:
-            completion = await provider.call(call, flight.delta if request.stream else None)
-            if request.kind == "embedding" and completion.reply is None:
-                raise BadInputError(f"{deployment.model} gives no embeddings.", tips=["ask a model that does"])
-            return completion
-        except (BeastError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            log.exception("provider plugin failed", extra={"fields": {"provider": deployment.provider}})
-            raise InternalError(
-                f"The provider plugin `{deployment.provider}` failed with {type(error).__name__}.",
-                tips=[
-                    f"see the log, and `beast plugins`; disable it with plugins.disabled = ['{deployment.provider}']"
-                ],
-                model=deployment.model,
-            ) from error
+    # -- store ----------------------------------------------------------------------------------------------------
 
     def _store(self, ticket: Ticket, settled: Settled) -> None:
         """Stores a complete answer under the model that gave it, and under `auto` when asked so."""

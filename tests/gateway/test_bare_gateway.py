@@ -401,7 +401,7 @@ class TestFailure:
         assert (house.row.outcome, house.row.error_kind) == ("failure", "internal")
 
     async def test_a_part_of_ours_that_breaks_is_an_internal_error_with_one_row(self, house: House) -> None:
-        house.gateway._prices = None  # type: ignore[assignment]  # broken on purpose
+        house.gateway._calling._prices = None  # type: ignore[assignment]  # broken on purpose
         error = await house.fails()
         assert (error.kind, error.request_id) == ("internal", house.row.request_id)
         assert [row.error_kind for row in house.ledger.rows] == ["internal"]
