@@ -142,13 +142,23 @@ def by_grammar(rows: Sequence[str], language: Language) -> list[Span] | None:
     Returns:
         None where there is no grammar, or the text is too much for it.
     """
-    grammar = _language(_MODULES[language.id]) if language.id in _MODULES else None
-    tree = _parse("\n".join(rows).encode(errors="replace"), grammar) if grammar is not None else None
+    tree = tree_of("\n".join(rows), language)
     if tree is None:
         return None
     top: list[Span] = []
     _children(tree.root_node, top, None, _DEPTH)
     return top
+
+
+def tree_of(text: str, language: Language) -> Tree | None:
+    """The tree of a text; None where there is no grammar, or the text is too much for it.
+
+    Args:
+        text: All of it.
+        language: What it is written in.
+    """
+    grammar = _language(_MODULES[language.id]) if language.id in _MODULES else None
+    return _parse(text.encode(errors="replace"), grammar) if grammar is not None else None
 
 
 def _parse(source: bytes, grammar: Any) -> Tree | None:
