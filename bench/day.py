@@ -21,7 +21,7 @@ from typing import Literal
 
 sys.path.append(str(Path(__file__).parents[1]))  # so that `bench` is found, however this file is run
 
-from bench.day_code import Project
+from bench.day_code import Function, Project
 from bench.day_words import ABOUT_CODE, AFTER_WORK, LOOKED_UP, MORNING, RANDOM, THINGS
 
 Event = Literal["request", "open", "edit", "save", "branch"]
@@ -106,12 +106,14 @@ class Thread:
         symbol: The function.
         near: What has to be understood for it: other functions, by path.
         rounds: How many bouts of typing are still to come.
+        new: The function, until it is in the file.
     """
 
     path: str
     symbol: str
     near: list[tuple[str, str]]
     rounds: int
+    new: Function | None = None
 
 
 class Developer:
@@ -168,12 +170,10 @@ class Developer:
     def _begin(self) -> Thread:
         """A feature (a new function) or a change of one that is there."""
         path = self._some_path()
-        module = self._project.modules[path]
         near = [(place, self._some_symbol(place)) for place in {path, self._some_path()}]
         if self._chance.random() < 0.6:
             function = self._project.new_function()
-            module.functions.insert(self._chance.randint(0, len(module.functions)), function)
-            return Thread(path, function.name, near, self._chance.randint(3, 7))
+            return Thread(path, function.name, near, self._chance.randint(3, 7), function)
         return Thread(path, self._some_symbol(path), near, self._chance.randint(2, 5))
 
     def _go_on(self, thread: Thread) -> None:
@@ -194,6 +194,10 @@ class Developer:
     def _round(self, thread: Thread) -> None:
         """Some typing, and the questions that this person asks after it."""
         habits, path, symbol = self._habits, thread.path, thread.symbol
+        if thread.new is not None:
+            functions = self._project.modules[path].functions
+            functions.insert(self._chance.randint(0, len(functions)), thread.new)
+            thread.new = None
         self._type(path, symbol)
         broken = self._chance.random() < habits.breaks
         if broken:
