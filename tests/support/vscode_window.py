@@ -89,9 +89,17 @@ class Window:
         self.pick(command)
 
     def answer(self, text: str) -> None:
-        """Types into the box that asks for something."""
+        """Types into the box that asks for something, and waits until it is gone or asks for the next thing."""
         self._type_in_widget(text)
         self.page.keyboard.press("Enter")
+        self.until(lambda: self._typed() != text, f"{text!r} is taken")
+
+    def _typed(self) -> str | None:
+        """What stands in the box for words; None where there is none."""
+        boxes = self.page.locator(f"{WIDGET} input").locator("visible=true")
+        with contextlib.suppress(PlaywrightTimeoutError):
+            return boxes.first.input_value(timeout=POLL_MS) if boxes.count() else None
+        return None
 
     def pick(self, label: str) -> None:
         """Chooses from the list that is shown."""
