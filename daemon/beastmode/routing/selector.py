@@ -19,6 +19,7 @@ from beastmode.routing.vault import Vault
 BYTES_PER_TOKEN = 3  # of source code; prose has about 4.5
 BYTES_PER_TOKEN_AT_MOST = 8  # above this a prompt surely is too long: only long runs of blanks pack denser
 
+_ASKED_FOR = "was asked for"
 _NOTHING_REGISTERED = (
     "find servers that run on this machine: beast models discover",
     "register any OpenAI-compatible endpoint: beast models add custom:NAME --base-url http://HOST:PORT/v1",
@@ -96,6 +97,9 @@ def rank(
         NoHealthyModelError: Whatever else keeps every candidate away, with the last cause.
     """
     house = _House(request, registry, breakers, vault, providers, settings)
+    ranked = None if model_id == "auto" else _alone(registry.get(model_id), house)
+    if ranked is not None:
+        return ranked
     order = _auto(house) if model_id == "auto" else _named(model_id, house)
     fit: list[_Fit] = []
     unfit: list[_Unfit] = []
@@ -113,6 +117,17 @@ def rank(
         reason=reason,
         model=candidates[0].model if model_id == "auto" else model_id,
     )
+
+
+def _alone(model: Model, house: _House) -> Ranked | None:
+    """The ranking of a model with one deployment that is fit and nothing that may stand in: what most requests have."""
+    if len(model.deployments) != 1 or model.fallback:
+        return None
+    one = model.deployments[0]
+    if _is_tight(one, house.request) or _problem(one, house) is not None:
+        return None
+    candidate = Candidate(model=one.model, deployment=one.id, why=_ASKED_FOR)
+    return Ranked([one], [candidate], _reason(model.id, candidate, []), model.id)
 
 
 _Fit = tuple[int, bool, Deployment, str]
@@ -142,7 +157,7 @@ def _weigh(step: _Step, house: _House, fit: list[_Fit], unfit: list[_Unfit]) -> 
 def _named(model_id: str, house: _House) -> Iterator[_Step]:
     """The model that was asked for, then what may stand in for it, each with its reason."""
     model = house.registry.get(model_id)
-    yield 0, model, "was asked for"
+    yield 0, model, _ASKED_FOR
     seen = {model_id}
     for number, name in enumerate(model.fallback, 1):
         steps = _auto(house) if name == "auto" else iter([(0, house.registry.find(name) or name, "")])

@@ -21,6 +21,8 @@ from beastmode.wire.client_reply import Reply
 STALE_S = 1.0
 """A kept connection that the other side had closed breaks within this time; what breaks later was working on it."""
 MAX_ROUTES = 1024
+MAX_HEADS = 16
+MAX_HEAD_BYTES = 2048
 _DEFAULTS = {
     "user-agent": f"User-Agent: beastmode/{__version__}\r\n",
     "accept": "Accept: */*\r\n",
@@ -30,14 +32,31 @@ _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", 
 
 
 class _Route:
-    """One URL, prepared: its request line, and the connections to its place."""
+    """One URL, prepared: its request line, the heads of its last requests, and the connections to its place."""
 
-    __slots__ = ("idle", "place", "target")
+    __slots__ = ("_heads", "_target", "idle", "place")
 
     def __init__(self, url: URL, place: Place, idle: list[Connection]) -> None:
         self.place = place
         self.idle = idle
-        self.target = f" {url.raw_path_qs or '/'} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+        self._target = f" {url.raw_path_qs or '/'} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+        self._heads: dict[tuple[object, ...], bytes] = {}
+
+    def head(self, method: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+        """A request's first lines; but for the length of its body they are mostly those of the one before.
+
+        Raises:
+            ValueError: A header holds a line break.
+        """
+        key = (method, *headers.items())
+        begun = self._heads.get(key)
+        if begun is None:
+            begun = _lines(method, self._target, headers)
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            if len(begun) <= MAX_HEAD_BYTES:
+                self._heads[key] = begun
+        return begun + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (begun, len(body))
 
 
 class Client:
@@ -95,7 +114,7 @@ class Client:
         if self._closed:
             raise RuntimeError("the HTTP client is closed")
         route = self._routes.get(url) or self._route(url)
-        head = _head(method, route.target, headers, body)
+        head = route.head(method, headers, body)
         while route.idle:
             connection = route.idle.pop()
             loop = asyncio.get_running_loop()
@@ -160,8 +179,8 @@ class Client:
         self._sweeper = loop.call_later(self._keepalive_s / 2, self._sweep) if again else None
 
 
-def _head(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    """A request's first lines.
+def _lines(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """A request's first lines, up to the length of its body.
 
     Raises:
         ValueError: A header holds a line break.
@@ -172,5 +191,4 @@ def _head(method: str, target: str, headers: Mapping[str, str], body: bytes | No
     if not len(lines) == own.count("\n") == own.count("\r") or "\0" in own:
         raise ValueError("a header holds a line break")
     usual = "".join([line for name, line in _DEFAULTS.items() if name not in given])
-    length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-    return f"{method}{target}{usual}{own}{length}\r\n".encode()
+    return f"{method}{target}{usual}{own}".encode()
