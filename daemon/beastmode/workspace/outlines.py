@@ -114,7 +114,7 @@ def by_headings(rows: Sequence[str]) -> list[Span]:
             if head is not None:
                 heads.append(head)
     ends = [first - 1 for first, _ in heads[1:]] + [len(rows) - 1]
-    return [Span(first, last, title, "section", [title]) for (first, title), last in zip(heads, ends, strict=True)]
+    return [Span(first, last, title, "section", [title]) for (first, title), last in zip(heads, ends, strict=False)]
 
 
 def _head(rows: Sequence[str], number: int, row: str) -> tuple[int, str] | None:
