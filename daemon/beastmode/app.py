@@ -53,6 +53,7 @@ from beastmode.servers.static_files import StaticFiles
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 from beastmode.watching import Watching
+from beastmode.workshop import Workshop
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
@@ -170,12 +171,16 @@ class House:
         await self._start_plugins(stack)
         self.shared = await self._join_shared_tier(stack)
         self.semantic = await self._open_semantic(stack)
+        self.workshop = Workshop(
+            paths=self.paths, clock=self.clock, settings=lambda: self.loaded.settings, environ=self.environ
+        )
         self.gateway = self._make_gateway()
         await self._start_background(stack)
         self.token = Token(self.paths.token_file, self.clock)
         await self.token.load()
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await self.watching.start(stack)
+        await self.workshop.start(stack, self.watching.health)
         await self._open_http_door()
         self._open_lsp_door()
         await server.start()
@@ -307,6 +312,7 @@ class House:
             health=self.watching.health,
             sessions=self.sessions,
             token=self.token,
+            workspaces=self.workshop.workspaces,
         )
         self._services.dashboard = self._make_dashboard()
         return self._services
@@ -351,6 +357,7 @@ class House:
         if self.semantic is not None:
             self.semantic.configure(settings.cache)
         self.breakers.configure(settings.upstream.breaker_failures, settings.upstream.cooldown_s)
+        self.workshop.configure()
         return loaded
 
 

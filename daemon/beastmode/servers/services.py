@@ -26,12 +26,14 @@ from beastmode.routing.vault import Vault
 from beastmode.servers.comparison_board import ComparisonBoard
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
+from beastmode.workspace.index.workspaces import Workspaces
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
     from beastmode.servers.http.door import HttpDoor
     from beastmode.servers.inside import Inside
     from beastmode.servers.lsp_host import LspHost
+    from beastmode.workspace.index.truth import Truth
 
 OnProgress = Callable[[dict[str, Any]], None]
 
@@ -81,6 +83,8 @@ class Services(msgspec.Struct, kw_only=True):
         health: What is wrong, and what to do.
         sessions: Chat histories.
         token: What callers of the HTTP door must show.
+        workspaces: Open workspaces.
+        truth: What their files are now.
         http: The HTTP door; None where the user wants none.
         lsp: The door for editors; None where the user wants none.
         dashboard: What the dashboard works with.
@@ -111,6 +115,8 @@ class Services(msgspec.Struct, kw_only=True):
     health: Health
     sessions: Sessions
     token: Token
+    workspaces: Workspaces
+    truth: Truth | None = None
     http: HttpDoor | None = None
     lsp: LspHost | None = None
     dashboard: Inside | None = None

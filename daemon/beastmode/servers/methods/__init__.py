@@ -16,6 +16,7 @@ from beastmode.servers.methods import (
     sessions,
     stored,
     stored_control,
+    workspaces,
 )
 from beastmode.servers.methods.table import METHODS, Method, Nothing, method
 
@@ -39,4 +40,5 @@ __all__ = [
     "sessions",
     "stored",
     "stored_control",
+    "workspaces",
 ]

@@ -45,7 +45,7 @@ async def status(services: Services, caller: Caller, params: Nothing) -> dict[st
         "sockets": _sockets(services),
         "models": {"total": len(models), "ready": len(ready)},
         "cache": services.lookup.stats(),
-        "workspaces": [],
+        "workspaces": services.workspaces.rows(),
         "warnings": services.loaded.warnings,
         "in_flight": len(services.gateway.flights),
     }

@@ -1,0 +1,128 @@
+"""Which names of a workspace are left out: the patterns of .gitignore and .beastignore, with git's precedence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+IGNORE_FILES = (".gitignore", ".beastignore")
+EXCLUDE_FILE = ".git/info/exclude"
+LINES_MAX, LINE_MAX_CHARACTERS, STARS_MAX = 5000, 1000, 4
+ALWAYS = frozenset({".git", ".hg", ".svn", ".jj", "CVS"})
+DEFAULTS = (
+    "node_modules/", "bower_components/", "__pycache__/", "*.egg-info/", ".venv/", "venv/", ".tox/", ".nox/", ".eggs/",
+    "site-packages/", ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".hypothesis/", ".gradle/", ".terraform/",
+    ".next/", ".nuxt/", ".cache/", ".idea/", ".DS_Store", "*.min.js", "*.min.css", "*.map", "package-lock.json",
+    "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "*.pyc", "*~", "*.swp",
+)  # fmt: skip
+"""What nobody writes by hand, where no pattern of the user's says otherwise."""
+
+Level = tuple[str, GitIgnoreSpec]
+"""A folder inside the workspace, as `a/b/` or empty, and the patterns that hold below it."""
+
+
+def compiled(text: str) -> GitIgnoreSpec | None:
+    """Reads a file of patterns; a line that is none is passed over.
+
+    Args:
+        text: All of it.
+
+    Returns:
+        None where it has no pattern.
+    """
+    lines = text.removeprefix("\ufeff").splitlines()[:LINES_MAX]
+    patterns = [found for line in lines if (found := _pattern(line)) is not None]
+    return GitIgnoreSpec(patterns) if patterns else None
+
+
+def _pattern(line: str) -> GitIgnoreSpecPattern | None:
+    if len(line) > LINE_MAX_CHARACTERS or not line.strip() or line.startswith("#"):
+        return None
+    bounded = _bounded(line)
+    if bounded is None:
+        return None
+    try:
+        found = GitIgnoreSpecPattern(bounded)
+    except ValueError:
+        return None
+    return None if found.include is None else found
+
+
+def _bounded(line: str) -> str | None:
+    """Makes a pattern with many stars a broader one with few: the time to match it would grow with each of them.
+
+    One that lets files in again is dropped instead: in doubt a file is left out.
+    """
+    parts = line.split("/")
+    if sum(part.count("*") for part in parts if part != "**") <= STARS_MAX and parts.count("**") <= STARS_MAX:
+        return line
+    if line.startswith("!"):
+        return None
+    head: list[str] = []
+    for part in parts:
+        stars = sum(one.count("*") for one in head) + part.count("*")
+        if stars > STARS_MAX:
+            return "/".join([*head, re.sub(r"\*.*", "*", part, flags=re.DOTALL) if part != "**" else "*"])
+        head.append(part)
+    return line
+
+
+class Ignoring:
+    """The patterns that hold in one folder: its own and those of the folders above it.
+
+    Args:
+        git: Patterns of `.gitignore` files, from the root down.
+        beast: Patterns of `.beastignore` files, from the root down; they win over those of git.
+    """
+
+    __slots__ = ("_beast", "_git")
+
+    def __init__(self, git: tuple[Level, ...] = (), beast: tuple[Level, ...] = ()) -> None:
+        self._git = git
+        self._beast = beast
+
+    @classmethod
+    def of(cls, settings: Sequence[str], exclude: str = "") -> Ignoring:
+        """The patterns that hold for a whole workspace.
+
+        Args:
+            settings: Those of `workspace.ignore`.
+            exclude: What `.git/info/exclude` says.
+        """
+        git = [("", spec) for text in ("\n".join(DEFAULTS), exclude) if (spec := compiled(text)) is not None]
+        own = compiled("\n".join(settings))
+        return cls(tuple(git), () if own is None else (("", own),))
+
+    def below(self, folder: str, gitignore: str = "", beastignore: str = "") -> Ignoring:
+        """The patterns that hold in a folder that has some of its own.
+
+        Args:
+            folder: It, inside the workspace, as `a/b/`; empty for the root.
+            gitignore: What its `.gitignore` says.
+            beastignore: What its `.beastignore` says.
+        """
+        git, beast = compiled(gitignore), compiled(beastignore)
+        if git is None and beast is None:
+            return self
+        return Ignoring(
+            self._git if git is None else (*self._git, (folder, git)),
+            self._beast if beast is None else (*self._beast, (folder, beast)),
+        )
+
+    def leaves_out(self, path: str) -> bool:
+        """Tells whether something is left out; whether the folders above it are is not looked at.
+
+        Args:
+            path: Inside the workspace; a folder ends with a slash.
+        """
+        if path.rstrip("/").rpartition("/")[2] in ALWAYS:
+            return True
+        for levels in (self._beast, self._git):
+            for folder, spec in reversed(levels):
+                said = spec.check_file(path[len(folder) :]).include
+                if said is not None:
+                    return said
+        return False
