@@ -12,8 +12,8 @@ from beastmode.core.clock import Clock
 from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError
-from beastmode.core.rows import Content, Row, RowCache
-from beastmode.core.types import Answer, CacheInfo, CacheResult, Completion, Entry, Outcome, Request, Route
+from beastmode.core.rows import Row, RowCache
+from beastmode.core.types import Answer, CacheInfo, CacheResult, Completion, Entry, Outcome, Piece, Request, Route
 from beastmode.routing.settling import Settled
 
 UNCHARGED_KINDS = frozenset(
@@ -22,9 +22,6 @@ UNCHARGED_KINDS = frozenset(
 
 NOTHING_REGISTERED = "nothing_registered"
 """The ledger's word for a request that came before the first model: it tells of the set-up, not of health."""
-
-CONTENT_MAX_BYTES = 64 << 10
-"""So much is kept of a prompt, and of an answer, where the user keeps them."""
 
 
 class Ticket:
@@ -48,6 +45,8 @@ class Ticket:
         overhead_ms: The part of its time that was ours: what came before the upstream call, then all.
         flight: The upstream call that it waits for, its own or another's.
         free: The calls made for it cost nothing, whatever comes of them.
+        stale: Something is stored for it, and nothing of that is true any more.
+        sources: The pieces of the workspace that its answer was made from.
     """
 
     __slots__ = (
@@ -69,6 +68,8 @@ class Ticket:
         "overhead_ms",
         "recorded",
         "request",
+        "sources",
+        "stale",
         "started_s",
     )
 
@@ -92,6 +93,8 @@ class Ticket:
         self.overhead_ms: float | None = None
         self.flight: Flight[Settled] | None = None
         self.free = False
+        self.stale = False
+        self.sources: list[Piece] | None = None
 
 
 def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:
@@ -113,7 +116,7 @@ def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | N
     return noting
 
 
-def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> Entry:
+def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float, pieces: list[Piece] | None = None) -> Entry:
     """A complete answer as the cache keeps it.
 
     Args:
@@ -121,6 +124,7 @@ def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> En
         key: The key it is stored under.
         settled: The call.
         now_s: Wall clock.
+        pieces: What of the workspace it was made from.
     """
     request, completion = ticket.request, settled.completion
     if completion.reply is not None and request.kind != "embedding":
@@ -135,6 +139,7 @@ def stored_entry(ticket: Ticket, key: Key, settled: Settled, now_s: float) -> En
         cost_usd=settled.cost_usd,
         stored_at_s=now_s,
         digests=request.digests,
+        pieces=pieces or [],
         workspace=request.workspace,
         tags=request.tags,
         request_id=request.request_id,
@@ -150,9 +155,11 @@ def missed(ticket: Ticket, mode: str) -> CacheInfo:
     """
     if mode != "default":
         return CacheInfo(result="bypass", why=f"the request said cache={mode}")
+    decision = ticket.decision
+    if ticket.stale:
+        return CacheInfo(result="stale", why="what the stored answer was made from has changed since")
     if ticket.exact_only is not None:
         return CacheInfo(result="bypass", why=ticket.exact_only)
-    decision = ticket.decision
     if decision is None:
         return CacheInfo(result="miss", why="no stored answer for this request")
     return CacheInfo(result="miss", similarity=decision.similarity, confidence=decision.confidence, why=decision.why)
@@ -189,6 +196,7 @@ def hit_answer(ticket: Ticket, found: Found, latency_ms: float) -> Answer:
         route=Route(reason="stored answer"),
         tool_calls=entry.completion.tool_calls,
         session_id=request.session_id,
+        sources=ticket.sources or [],
     )
 
 
@@ -267,6 +275,7 @@ def told(
         route=settled.route,
         tool_calls=settled.completion.tool_calls,
         session_id=ticket.request.session_id,
+        sources=ticket.sources or [],
     )
 
 
@@ -322,6 +331,8 @@ def failure_row(ticket: Ticket, error: BeastError, outcome: Outcome, now_s: floa
         row.cache = RowCache(missed(ticket, ticket.request.cache).result)
     elif ticket.follows:
         row.cache, row.cost_usd = RowCache("hit_exact", "flight"), 0.0
+    elif ticket.stale:
+        row.cache = RowCache("stale")
     return row
 
 
@@ -353,34 +364,3 @@ def bare_row(ticket: Ticket, outcome: Outcome, latency_ms: float) -> Row:
     if ticket.decision is not None:
         row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
     return row
-
-
-def content_of(ticket: Ticket) -> Content:
-    """What was said in a request, as text, for a user who keeps that.
-
-    Args:
-        ticket: The request.
-    """
-    kept, left = [], CONTENT_MAX_BYTES
-    for message in reversed(ticket.request.messages):
-        if left <= 0:
-            break
-        body = message.content if isinstance(message.content, str) else _json(message.content or message.tool_calls)
-        kept.append(_end(f"{message.role}: {body}", left))
-        left -= len(kept[-1].encode("utf-8", "replace"))
-    completion = ticket.completion
-    said = None if completion is None else completion.text or _json(completion.tool_calls)
-    return Content("\n\n".join(reversed(kept)), None if said is None else _start(said))
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode() if value else ""
-
-
-def _end(text: str, most_bytes: int) -> str:
-    cut = text[-most_bytes:].encode("utf-8", "replace")[-most_bytes:]
-    return cut.decode("utf-8", "ignore")
-
-
-def _start(text: str) -> str:
-    return text[:CONTENT_MAX_BYTES].encode("utf-8", "replace")[:CONTENT_MAX_BYTES].decode("utf-8", "ignore")

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+import msgspec
+
 from beastmode.accounts import Ticket, bare_row, missed
 from beastmode.cache.flight import Flight
 from beastmode.core.breaker import Breakers
@@ -16,7 +18,7 @@ from beastmode.core.errors import BadInputError, BeastError, InternalError
 from beastmode.core.plugins import Call, Provider
 from beastmode.core.rows import RowCache
 from beastmode.core.settings import Settings
-from beastmode.core.types import Completion, Request
+from beastmode.core.types import Completion, Gathered, Request
 from beastmode.costs.bounds import require_within
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
@@ -28,6 +30,33 @@ from beastmode.routing.settling import Settled, baseline_of, settle
 from beastmode.routing.vault import Vault
 
 log = logging.getLogger(__name__)
+
+
+async def with_findings(ticket: Ticket, flight: Flight[Settled]) -> Request:
+    """Finds what of the workspace belongs to a question; where that fails, it is asked without.
+
+    Args:
+        ticket: A request that has a `gather`.
+        flight: Told what was found.
+
+    Returns:
+        What is sent.
+
+    Raises:
+        BeastError: The request can not be answered at all.
+    """
+    request = ticket.request
+    assert request.gather is not None
+    try:
+        gathered = await request.gather()
+    except BeastError:
+        raise
+    except Exception:
+        log.exception("nothing was found for a question", extra={"fields": {"request_id": request.request_id}})
+        gathered = Gathered(request.messages, [])
+    flight.found(gathered)
+    ticket.sources = gathered.pieces
+    return msgspec.structs.replace(request, messages=gathered.messages, native=None)
 
 
 class Calling:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from beastmode.accounts import (
     Ticket,
-    content_of,
     failure_row,
     hit_answer,
     hit_row,
@@ -24,7 +23,8 @@ from beastmode.cache.flight import Flight, Flights
 from beastmode.cache.keeper import Keeper, storable
 from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
-from beastmode.calling import Calling
+from beastmode.cache.variants import Truth, Variants
+from beastmode.calling import Calling, with_findings
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.deltas import OnDelta, pieces_of
@@ -37,9 +37,9 @@ from beastmode.core.errors import (
     ShuttingDownError,
 )
 from beastmode.core.plugins import Provider
-from beastmode.core.rows import Row
+from beastmode.core.rows import Row, content_of
 from beastmode.core.settings import Settings
-from beastmode.core.types import Answer, CacheInfo, Outcome, Request
+from beastmode.core.types import Answer, CacheInfo, Entry, Gathered, Outcome, Request
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
 from beastmode.routing.models import Registry
@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
 
 log = logging.getLogger(__name__)
 
+NOTHING_STORED = "Nothing is stored for this request."
 SHUTTING_DOWN_TIPS = ("the daemon is stopping: beast start, then ask again",)
 
 
@@ -69,6 +70,12 @@ class Gateway:
         providers: Provider plugins by name.
         prices: What usage costs.
         ledger: One row for every request.
+        truth: Knows what the files of open workspaces are now; None: nothing that was made from them is served.
+
+    Attributes:
+        variants: Chooses between stored answers that were made from pieces of a workspace.
+        person_s: Monotonic clock at which a person asked last; what memory answers counts too.
+        on_person: Told of a person's request that memory does not answer, before anything is done for it.
     """
 
     def __init__(
@@ -84,12 +91,14 @@ class Gateway:
         providers: Mapping[str, Provider],
         prices: Prices,
         ledger: Ledger,
+        truth: Truth | None = None,
     ) -> None:
         self.settings = settings
         self._clock = clock
         self.lookup = lookup
         self.semantic = semantic
         self.keeper = Keeper(lookup, semantic)
+        self.variants = Variants(lookup, truth)
         self._registry = registry
         self._ledger = ledger
         self._calling = Calling(
@@ -103,6 +112,8 @@ class Gateway:
         )
         self.flights: Flights[Settled] = Flights(clock.mono_s)
         self.admitted = self.recorded = 0
+        self.person_s = clock.mono_s()
+        self.on_person: Callable[[Ticket], None] | None = None
         self._draining = False
         self._asking: set[asyncio.Task[object]] = set()
 
@@ -126,17 +137,20 @@ class Gateway:
         self.admitted += 1
         request.request_id = self._clock.new_id()
         ticket = Ticket(request, key or make_key(self.named(request)), self._clock.mono_s(), self._clock.wall_s())
+        if request.origin == "person":
+            self.person_s = ticket.started_s
         if self._draining:
             error = ShuttingDownError("The daemon is stopping and takes no new work.", tips=SHUTTING_DOWN_TIPS)
             raise self._failed(ticket, error, "refused")
         return ticket
 
     def recall(self, ticket: Ticket) -> Answer | None:
-        """Answers from memory, without waiting; None where memory does not have it."""
-        if not self.settings.cache.enabled or ticket.request.cache not in ("default", "only"):
+        """Answers from memory, without waiting; None where memory does not have it, or files must be looked at."""
+        request = ticket.request
+        if not self.settings.cache.enabled or request.cache not in ("default", "only") or request.gather is not None:
             return None
         found = self.lookup.recall(ticket.key)
-        return self._hit(ticket, found) if found is not None else None
+        return self._hit(ticket, found) if found is not None and not found.entry.pieces else None
 
     async def ask(self, ticket: Ticket, on_delta: OnDelta | None = None) -> Answer:
         """Answers a request that memory did not have.
@@ -151,6 +165,8 @@ class Gateway:
         Raises:
             BeastError: With the request's id; its row is written.
         """
+        if self.on_person is not None and ticket.request.origin == "person":
+            self.on_person(ticket)
         task = asyncio.current_task()
         if task is not None:
             self._asking.add(task)
@@ -189,17 +205,40 @@ class Gateway:
 
     async def _answer(self, ticket: Ticket, on_delta: OnDelta | None) -> Answer:
         mode = ticket.request.cache if self.settings.cache.enabled else "off"
-        if mode in ("default", "only"):
-            found = await self.lookup.find(ticket.key)
-            if found is None:
-                found = await self._find_by_meaning(ticket)
-            if found is not None:
-                return self.replay(ticket, found, on_delta)
-        if mode == "only":
-            raise NotInCacheError("Nothing is stored for this request.", tips=["ask again without cache=only"])
-        if mode == "default" and (flight := self.flights.joinable(ticket.key.exact)) is not None:
-            return await self._follow(ticket, flight, on_delta)
-        return await self._lead(ticket, mode, on_delta)
+        while True:
+            if mode in ("default", "only"):
+                found = await self._find(ticket)
+                if found is None:
+                    found = await self._find_by_meaning(ticket)
+                if found is not None:
+                    return self.replay(ticket, found, on_delta)
+            if mode == "only":
+                what = "What is stored for this request is true no more." if ticket.stale else NOTHING_STORED
+                raise NotInCacheError(what, tips=["ask again without cache=only"])
+            if mode != "default" or (flight := self.flights.joinable(ticket.key.exact)) is None:
+                return await self._lead(ticket, mode, on_delta)
+            with flight.boarding():
+                if await self._suits(ticket, flight):
+                    return await self._follow(ticket, flight, on_delta)
+            if not flight.landed:  # else its answer may be stored by now
+                return await self._lead(ticket, mode, on_delta)
+
+    async def _find(self, ticket: Ticket) -> Found | None:
+        """Asks the tiers; an answer that was made from pieces of a workspace only where they are still the same."""
+        found = await self.lookup.find(ticket.key)
+        if found is None or (ticket.request.gather is None and not found.entry.pieces):
+            return found
+        ticket.decision = None
+        return await self._true_now(ticket, found)
+
+    async def _true_now(self, ticket: Ticket, found: Found) -> Found | None:
+        held = await self.variants.fitting(ticket.request, found)
+        if held is None:
+            self.variants.stale += not ticket.stale
+            ticket.stale = True
+            return None
+        ticket.sources = held.sources
+        return held.found
 
     async def _find_by_meaning(self, ticket: Ticket) -> Found | None:
         """Asks the semantic step, where this request may be matched by meaning."""
@@ -211,7 +250,10 @@ class Gateway:
         ticket.decision = decision = await self.semantic.find(ticket.key)
         if decision.result == "bypass":
             ticket.exact_only = decision.why
-        return decision.found
+        found = decision.found
+        if found is not None and (ticket.request.gather is not None or found.entry.pieces):
+            return await self._true_now(ticket, found)
+        return found
 
     def replay(self, ticket: Ticket, found: Found, on_delta: OnDelta | None) -> Answer:
         """Answers from what is stored, as a stream where one was asked for."""
@@ -237,11 +279,21 @@ class Gateway:
         """Starts the upstream call; its row is written when the call ends, whoever still waits."""
         ticket.leads = True
         key = ticket.key.exact if mode == "default" else None
-        ticket.flight = flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own))
+        gathers = ticket.request.gather is not None
+        ticket.flight = flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own), gathers=gathers)
         settled = await flight.wait(timed(ticket, on_delta, self._clock))
         ticket.completion = settled.completion
         assert ticket.brought is not None
         return ticket.brought
+
+    async def _suits(self, ticket: Ticket, flight: Flight[Settled]) -> bool:
+        """Whether an identical request's answer serves here too: it may be made from what was edited since."""
+        if ticket.request.gather is None:
+            return True
+        gathered = await flight.made_from()
+        sources = await self.variants.hold(ticket.request, gathered.pieces) if gathered is not None else None
+        ticket.sources = sources
+        return sources is not None and flight.open and not flight.landed
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""
@@ -256,7 +308,8 @@ class Gateway:
     async def _fly(self, ticket: Ticket, mode: str, flight: Flight[Settled]) -> Settled:
         """Makes the call for everyone who waits, stores what it brings, and writes the leader's row."""
         try:
-            settled = await self._calling.call(ticket, ticket.request, flight, self.settings)
+            sent = ticket.request if ticket.request.gather is None else await with_findings(ticket, flight)
+            settled = await self._calling.call(ticket, sent, flight, self.settings)
         except asyncio.CancelledError:
             error = flight.stopped_by or CancelledError("The caller ended the request.")
             self._write_failure(ticket, error, "cancelled")
@@ -272,29 +325,39 @@ class Gateway:
         if flight.watched and not flight.delivered:
             for piece in pieces_of(settled.completion):
                 flight.delta(piece)
-        if mode != "off":
+        if mode != "off" and flight.gathered is None:
             self._store(ticket, settled)
         ticket.completion = settled.completion
         answer = ticket.brought = told(ticket, settled, missed(ticket, mode), self._clock.mono_s(), settled.cost_usd)
         overhead_ms = ticket.overhead_ms = answer.latency_ms - settled.upstream_s * 1e3
         self._write(ticket, told_row(ticket, "cancelled" if ticket.gone else "success", settled, answer, overhead_ms))
+        if mode != "off" and flight.gathered is not None:
+            await self._store_made_from(ticket, settled, flight.gathered)
         return settled
 
     # -- store ----------------------------------------------------------------------------------------------------
 
     def _store(self, ticket: Ticket, settled: Settled) -> None:
         """Stores a complete answer under the model that gave it, and under `auto` when asked so."""
-        completion, request = settled.completion, ticket.request
-        served = settled.deployment.model
-        if not storable(completion, request.kind):
-            return
+        for key in self._keys(ticket, settled):
+            self.keeper.note(_id(ticket), key.exact)
+            self._keep(ticket, stored_entry(ticket, key, settled, self._clock.wall_s()))
+
+    async def _store_made_from(self, ticket: Ticket, settled: Settled, gathered: Gathered) -> None:
+        """The same for an answer that was made from pieces of a workspace, beside those made from other pieces."""
+        for key in self._keys(ticket, settled):
+            entry = stored_entry(ticket, key, settled, self._clock.wall_s(), gathered.pieces)
+            await self.variants.keep(ticket.request, entry, lambda joined: self._keep(ticket, joined))
+
+    def _keys(self, ticket: Ticket, settled: Settled) -> list[Key]:
+        request, served = ticket.request, settled.deployment.model
+        if not storable(settled.completion, request.kind):
+            return []
         keys = [ticket.key] if request.model in ("auto", served) else []
-        if request.model != served:
-            keys.append(make_key(request, served))
-        for key in keys:
-            self.keeper.note(request.request_id, key.exact)
-            entry = stored_entry(ticket, key, settled, self._clock.wall_s())
-            self.keeper.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)
+        return keys if request.model == served else [*keys, make_key(request, served)]
+
+    def _keep(self, ticket: Ticket, entry: Entry) -> None:
+        self.keeper.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)
 
     # -- record ---------------------------------------------------------------------------------------------------
 
@@ -318,7 +381,7 @@ class Gateway:
             ticket.recorded = True
             self.recorded += 1
             if self.settings.retention.content:
-                row.content = content_of(ticket)
+                row.content = content_of(ticket.request, ticket.completion)
             self._ledger.record(row)
 
 

@@ -77,7 +77,7 @@ class DiskTier:
     Args:
         folder: Folder of its own: the store, its mark and its journal.
         max_bytes: Size it may reach.
-        ttl_s: Age at which an answer is no longer served; one that is bound to digests has no such age.
+        ttl_s: Age at which an answer is no longer served; one that is bound to files has no such age.
         clock: Time.
         wait_s: How long lookups wait for a store that is being checked, from when the check began.
     """
@@ -180,7 +180,7 @@ class DiskTier:
             now_s: Wall clock.
         """
         entry = await self._find(key)
-        if entry is not None and not entry.digests and now_s >= entry.stored_at_s + self._ttl_s:
+        if entry is not None and not entry.pinned and now_s >= entry.stored_at_s + self._ttl_s:
             self._counts.expired += 1
             self._remove_unless_new(key)
             entry = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from traceback import clear_frames
 from typing import Any, Generic, TypeVar
 
 from beastmode.core.deltas import Begun, Delta, OnDelta, Relayed, Thought
 from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError
+from beastmode.core.types import Gathered
 
 T = TypeVar("T")
 
@@ -23,9 +25,10 @@ class Flight(Generic[T]):
         first_delta_s: Clock of the first piece of the answer, None before it.
         deployment: The deployment that was called last; None before the first call.
         stopped_by: Why the daemon itself ended the call, None where it did not.
+        gathered: What was found in the workspace for it; None where nothing is looked for, or not yet found.
     """
 
-    def __init__(self, mono_s: Callable[[], float]) -> None:
+    def __init__(self, mono_s: Callable[[], float], gathers: bool = False) -> None:
         self._mono_s = mono_s
         self._deltas: list[Delta] = []
         self._size_bytes = 0
@@ -35,6 +38,9 @@ class Flight(Generic[T]):
         self.first_delta_s: float | None = None
         self.deployment: Deployment | None = None
         self.stopped_by: BeastError | None = None
+        self.gathered: Gathered | None = None
+        self._gathering = asyncio.Event() if gathers else None
+        self._boarding = 0
 
     def start(self, work: Coroutine[Any, Any, T]) -> None:
         """Begins the upstream call in a task of its own, which no single waiter owns."""
@@ -102,12 +108,44 @@ class Flight(Generic[T]):
         finally:
             del self._followers[me]
             del me  # an error in it would hold this frame, which holds it
-            if not self._followers:
-                self._end()
+            self._left()
+
+    @contextmanager
+    def boarding(self) -> Iterator[None]:
+        """Keeps the call in the air for somebody who has yet to see whether it is what is wanted."""
+        self._boarding += 1
+        try:
+            yield
+        finally:
+            self._boarding -= 1
+            self._left()
+
+    def found(self, gathered: Gathered) -> None:
+        """Says what was found."""
+        self.gathered = gathered
+        if self._gathering is not None:
+            self._gathering.set()
+
+    async def made_from(self) -> Gathered | None:
+        """Waits until it is known what the answer is made from; None where the call ended before."""
+        if self._gathering is not None and self.gathered is None:
+            await self._gathering.wait()
+        return self.gathered
+
+    @property
+    def landed(self) -> bool:
+        """The call has ended."""
+        return self._task is None or self._task.done()
+
+    def _left(self) -> None:
+        if not self._followers and not self._boarding:
+            self._end()
 
     def _landed(self, task: asyncio.Task[T]) -> None:
         """Tells everyone who waits how the call ended."""
         self._task = None  # an error in it would hold frames that hold this flight
+        if self._gathering is not None:
+            self._gathering.set()
         error = None if task.cancelled() else task.exception()
         for waiter in self._followers:
             if waiter.done():
@@ -147,14 +185,17 @@ class Flights(Generic[T]):
         flight = self._shared.get(key)
         return flight if flight is not None and flight.open else None
 
-    def launch(self, key: bytes | None, work: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> Flight[T]:
+    def launch(
+        self, key: bytes | None, work: Callable[[Flight[T]], Coroutine[Any, Any, T]], *, gathers: bool = False
+    ) -> Flight[T]:
         """Starts a call.
 
         Args:
             key: The key others may join it by; None: nobody may.
             work: Makes the call; is given the flight for its deltas.
+            gathers: Something is looked for in the workspace first.
         """
-        flight: Flight[T] = Flight(self._mono_s)
+        flight: Flight[T] = Flight(self._mono_s, gathers)
         self._all.add(flight)
         if key is not None:
             self._shared[key] = flight

@@ -161,6 +161,8 @@ def _shape(request: Request, model: str, tail: Any, canonical: Callable[[Any], A
     if tail:
         tail = canonical(tail)
     shape = (FORMAT, model, request.user, request.workspace, request.digests, messages, tail, params)
+    if request.gather is not None:
+        return (*shape, request.kind, "gather")
     return shape if request.kind == "chat" else (*shape, request.kind)
 
 

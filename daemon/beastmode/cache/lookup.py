@@ -173,12 +173,16 @@ class Lookup:
         entry = await self.shared.get(key.exact, self._clock.wall_s())
         return Found(entry, "L3") if entry is not None else None
 
-    def store(self, entry: Entry) -> None:
-        """Writes an answer to every tier. When this returns it can be found here, and a kill -9 does not lose it."""
+    def put_here(self, entry: Entry) -> None:
+        """Writes an answer that was stored before, and is put in another order now, to the tiers of this machine."""
         if self.memory is not None:
             self.memory.put(entry, self._clock.wall_s())
         if self.disk is not None:
             self.disk.put(entry)
+
+    def store(self, entry: Entry) -> None:
+        """Writes an answer to every tier. When this returns it can be found here, and a kill -9 does not lose it."""
+        self.put_here(entry)
         if self.shared is not None:
             self.shared.put(entry)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from beastmode.core.types import Completion, Entry
+from beastmode.core.types import Completion, Entry, Variant
 
 ENTRY_OVERHEAD_BYTES = 1450
 """The objects around an entry's texts: entry, completion, usage, key, slot and their places in dictionaries.
@@ -66,7 +66,7 @@ class MemoryTier:
 
     Args:
         max_bytes: Memory it may take.
-        ttl_s: Age at which an answer is no longer served; one that is bound to digests has no such age.
+        ttl_s: Age at which an answer is no longer served; one that is bound to files has no such age.
     """
 
     def __init__(self, max_bytes: int, ttl_s: float) -> None:
@@ -116,7 +116,7 @@ class MemoryTier:
             now_s: Wall clock.
         """
         self._drop(entry.key)
-        expires_s = inf if entry.digests else entry.stored_at_s + self._ttl_s
+        expires_s = inf if entry.pinned else entry.stored_at_s + self._ttl_s
         size_bytes = entry_bytes(entry)
         if now_s >= expires_s or size_bytes * SHARE_MAX > self._max_bytes:
             return
@@ -162,7 +162,15 @@ class MemoryTier:
 def entry_bytes(entry: Entry) -> int:
     """The memory an entry takes, about."""
     size = ENTRY_OVERHEAD_BYTES + getsizeof(entry.text) + len(entry.vector)
-    return size + _completion_bytes(entry.completion) + _nested_bytes(entry.digests, entry.tags)
+    size += _completion_bytes(entry.completion) + _nested_bytes(entry.digests, entry.tags)
+    if entry.pieces or entry.variants:
+        size += _nested_bytes(entry.pieces) + sum(map(variant_bytes, entry.variants))
+    return size
+
+
+def variant_bytes(variant: Variant) -> int:
+    """The memory that a variant of an entry takes, about."""
+    return CHOICE_OVERHEAD_BYTES + _completion_bytes(variant.completion) + _nested_bytes(variant.pieces)
 
 
 def _completion_bytes(completion: Completion) -> int:

@@ -45,8 +45,7 @@ def pack(entry: Entry) -> bytes:
         ValueError: A text in it holds a lone surrogate, which no encoding has.
     """
     body = _encode(entry)
-    pinned = bool(entry.digests)
-    head = _HEADER.pack(VERSION, pinned, entry.stored_at_s, b"")[:_CHECKED_BYTES]
+    head = _HEADER.pack(VERSION, entry.pinned, entry.stored_at_s, b"")[:_CHECKED_BYTES]
     return head + _checksum(entry.key, head, body) + body
 
 
@@ -77,7 +76,7 @@ def unpack_vector(key: bytes, record: bytes | memoryview) -> Vectored:
 
 
 def expires_s(record: bytes | memoryview, ttl_s: float) -> float:
-    """When a record ends by the wall clock; one that is bound to digests never does.
+    """When a record ends by the wall clock; one that is bound to files never does.
 
     Args:
         record: What `pack` gave; where it is too short to tell, it has ended.

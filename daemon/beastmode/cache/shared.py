@@ -161,7 +161,7 @@ class SharedTier:
             now_s: Wall clock.
         """
         entry = await self._find(key)
-        if entry is not None and not entry.digests and now_s >= entry.stored_at_s + self._tier.ttl_s:
+        if entry is not None and not entry.pinned and now_s >= entry.stored_at_s + self._tier.ttl_s:
             self._counts.expired += 1
             entry = None
         if entry is None:

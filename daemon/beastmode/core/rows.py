@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from beastmode.core.types import CacheResult, Kind, Origin, Outcome, Tier, Usage
+from beastmode.core.types import CacheResult, Completion, Kind, Origin, Outcome, Request, Tier, Usage
 
 AGAINST = "; against "
 """In the words of a price it stands before the model against which the saving of routing is told."""
+
+
+CONTENT_MAX_BYTES = 64 << 10
+"""So much is kept of a prompt, and of an answer, where the user keeps them."""
 
 
 class RowCache(msgspec.Struct, frozen=True):
@@ -102,3 +106,34 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     content: Content | None = None
     kind: Kind = "chat"
     traceparent: str | None = None
+
+
+def content_of(request: Request, completion: Completion | None) -> Content:
+    """What was said in a request, as text, for a user who keeps that.
+
+    Args:
+        request: What was asked.
+        completion: The answer, where there is one.
+    """
+    kept, left = [], CONTENT_MAX_BYTES
+    for message in reversed(request.messages):
+        if left <= 0:
+            break
+        body = message.content if isinstance(message.content, str) else _json(message.content or message.tool_calls)
+        kept.append(_end(f"{message.role}: {body}", left))
+        left -= len(kept[-1].encode("utf-8", "replace"))
+    said = None if completion is None else completion.text or _json(completion.tool_calls)
+    return Content("\n\n".join(reversed(kept)), None if said is None else _start(said))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode() if value else ""
+
+
+def _end(text: str, most_bytes: int) -> str:
+    cut = text[-most_bytes:].encode("utf-8", "replace")[-most_bytes:]
+    return cut.decode("utf-8", "ignore")
+
+
+def _start(text: str) -> str:
+    return text[:CONTENT_MAX_BYTES].encode("utf-8", "replace")[:CONTENT_MAX_BYTES].decode("utf-8", "ignore")

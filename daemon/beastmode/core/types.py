@@ -99,6 +99,9 @@ class Request(msgspec.Struct, kw_only=True):
             `params["input"]` becomes vectors.
         gather: Finds what of the workspace belongs to the question. Asked only where no stored answer holds; what it
             finds joins no key and is kept with the answer. That there is one joins the key. None: nothing is added.
+            Where there is one, `workspace` is the root of an open workspace, which the pieces' paths lie in.
+        opened: Unsaved texts of the workspace, by path: they win over the disk where a stored answer's pieces are
+            compared. They join no key.
         native: The request as it came over HTTP; its content is that of `messages` and `params`.
         max_cost_usd: Most that it may cost; None: no bound.
         stream: The caller wants the text as it comes.
@@ -119,6 +122,7 @@ class Request(msgspec.Struct, kw_only=True):
     digests: list[Digest] = []
     kind: Kind = "chat"
     gather: Gather | None = None
+    opened: dict[str, str] = {}
 
     native: Native | None = None
     max_cost_usd: float | None = None
@@ -347,3 +351,8 @@ class Entry(msgspec.Struct, kw_only=True):
     request_id: str = ""
     vector: bytes = b""
     embedder: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """It is true as long as files are what they were, and has no age at which it ends."""
+        return bool(self.digests or self.pieces)
