@@ -170,7 +170,7 @@ class Developer:
     def _begin(self) -> Thread:
         """A feature (a new function) or a change of one that is there."""
         path = self._some_path()
-        near = [(place, self._some_symbol(place)) for place in {path, self._some_path()}]
+        near = [(place, self._some_symbol(place)) for place in dict.fromkeys((path, self._some_path()))]
         if self._chance.random() < 0.6:
             function = self._project.new_function()
             return Thread(path, function.name, near, self._chance.randint(3, 7), function)
@@ -230,7 +230,7 @@ class Developer:
         own = {path: self._project.modules[path].text() for path in self._project.modules}
         before = {path: [list(one.body) for one in module.functions] for path, module in self._project.modules.items()}
         changed: dict[str, str] = {}
-        for path in {self._some_path() for _ in range(self._chance.randint(1, 3))}:
+        for path in dict.fromkeys(self._some_path() for _ in range(self._chance.randint(1, 3))):
             changed[path] = self._some_symbol(path)
             self._project.change(self._project.modules[path].find(changed[path]))
         self._step("branch", text=f"review-{len(self.steps)}", files=self._project.texts(changed))
