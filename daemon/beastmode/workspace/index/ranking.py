@@ -42,7 +42,11 @@ class Weights(msgspec.Struct, frozen=True):
         near: It is in the file that the question is about, or beside it.
         open: It is in a file that is open.
         private: Its name begins with an underscore.
-        kinds: What pieces of tests, documentation and the like keep of their score.
+        test: What pieces of tests keep of their score, where the question does not ask for tests.
+        doc: The same for documentation.
+        sample: The same for examples.
+        vendor: The same for the code of others.
+        config: The same for settings and styles.
         again: What is left of the score for each further piece of the same file.
     """
 
@@ -57,7 +61,11 @@ class Weights(msgspec.Struct, frozen=True):
     near: float = 0.2
     open: float = 0.1
     private: float = 0.9
-    kinds: dict[str, float] = {"test": 0.45, "doc": 0.6, "sample": 0.6, "vendor": 0.4, "config": 0.5}
+    test: float = 0.45
+    doc: float = 0.6
+    sample: float = 0.6
+    vendor: float = 0.4
+    config: float = 0.5
     again: float = 0.85
 
 
@@ -148,7 +156,8 @@ def rank(evidence: Evidence, weights: Weights, limit: int) -> list[Ranked]:
             "open": weights.open * (piece.path in evidence.open_paths)
             + weights.near * _near(piece.path, evidence.near),
         }
-        kept = 1.0 if (kind := kind_of_path(piece.path)) in spared else weights.kinds.get(kind, 1.0)
+        kind = kind_of_path(piece.path)
+        kept = 1.0 if not kind or kind in spared else getattr(weights, kind)
         if piece.symbol.rpartition(".")[2].startswith("_") and name < 0.8:
             kept *= weights.private
         why = [reason for reason, part in sorted(parts.items(), key=lambda item: -item[1]) if part > 0.05]
