@@ -10,6 +10,8 @@ from beastmode.core.paths import Paths
 from beastmode.core.settings import Settings
 from beastmode.metrics.health import Health
 from beastmode.workspace.index.agreements import Agreements
+from beastmode.workspace.index.reading import Reader
+from beastmode.workspace.index.retrieval import Retriever
 from beastmode.workspace.index.workspaces import Workspaces
 
 
@@ -59,4 +61,5 @@ class Workshop:
             lambda: self._settings().workspace,
             self._clock,
             self._environ,
+            lambda root, catalogue: Retriever(Reader(catalogue)),
         )

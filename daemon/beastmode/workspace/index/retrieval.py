@@ -162,19 +162,21 @@ class Retriever:
         """
         evidence = Evidence(question)
         for piece in self.reader.search_words(terms(question), BY_WORDS):
-            self._note(evidence, piece)
-            evidence.words[piece.id] = piece.score
+            if _says_something(piece):
+                evidence.pieces[piece.id] = piece
+                evidence.words[piece.id] = piece.score
         names = identifiers(question)
         for piece in self.reader.search_symbols(names, BY_NAME) if names else []:
-            self._note(evidence, piece)
+            evidence.pieces[piece.id] = piece
             evidence.names[piece.id] = piece.score
         if vector is not None and self.meanings is not None:
             cosines = dict(self.meanings.nearest(vector, BY_MEANING))
             for piece in self.reader.chunks(cosines):
-                self._note(evidence, piece)
+                evidence.pieces[piece.id] = piece
                 evidence.meaning[piece.id] = cosines[piece.sha256]
         return evidence
 
-    def _note(self, evidence: Evidence, piece: PieceRow) -> None:
-        if any(letter.isalnum() for letter in piece.text):  # a closing brace alone says nothing
-            evidence.pieces[piece.id] = piece
+
+def _says_something(piece: PieceRow) -> bool:
+    """A closing brace alone does not."""
+    return any(letter.isalnum() for letter in piece.text)
