@@ -1,0 +1,115 @@
+"""Habits: what kind of request follows in which situation, wherever it is; counted at several levels of detail."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+from beastmode.background.activity import Identity
+from beastmode.background.trail import START, Place, Trail
+
+SITUATIONS_MAX = 1_500
+SMOOTHING = 1.5
+UNSEEN = 0.02
+FADING = 0.985
+
+Situation = tuple[str, ...]
+
+
+class Template(NamedTuple):
+    """A request without its place: what is wanted, in which words, and how its place lies to what is worked on.
+
+    Attributes:
+        action: What is wanted.
+        question: Digest of the words.
+        relation: How the place lies: the symbol edited last, the one asked about last, ...; empty: it has none.
+    """
+
+    action: str
+    question: str
+    relation: str
+
+
+class Scene:
+    """Where somebody is just now: relations of places to what is worked on, and the situation, from coarse to fine.
+
+    Args:
+        trail: What was done lately.
+        now_s: Wall clock.
+    """
+
+    def __init__(self, trail: Trail, now_s: float) -> None:
+        second, last = trail.before(now_s)
+        edited = [*trail.edited][-1:-4:-1]
+        self._relations: dict[Place, str] = {}
+        asked = [place_of(one) for one in reversed(trail.asked)]
+        for name, place in (*zip("EFG", edited, strict=False), *zip("ABCD", asked, strict=False)):
+            if place[1]:
+                self._relations[place] = self._relations.get(place, "") + name
+        self._opened = trail.opened
+        self._last = last.workspace, last.path
+        since = ""
+        if trail.signal in ("edited", "saved") and edited:
+            since = "same" if edited[0] == place_of(last) else "file" if edited[0][1] == last.path else "other"
+        elif trail.signal == "opened":
+            since = "same" if trail.opened == self._last else "other"
+        kind = last.action if last != START else "start"
+        self.situations: tuple[Situation, ...] = (
+            (),
+            (trail.signal, since),
+            (trail.signal, since, kind),
+            (trail.signal, since, kind, second.action, "same" if place_of(second) == place_of(last) else "other"),
+        )
+
+    def template(self, one: Identity) -> Template:
+        """What a request is, seen from here."""
+        return Template(one.action, one.question, self._relation(one))
+
+    def _relation(self, one: Identity) -> str:
+        if not one.path:
+            return ""
+        found = self._relations.get(place_of(one))
+        if found is not None:
+            return found
+        place = one.workspace, one.path
+        return "opened" if place == self._opened else "file" if place == self._last else "else"
+
+
+class Habits:
+    """Counts of templates by situation."""
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[Situation, dict[Template, float]] = OrderedDict()
+        self._totals: dict[Situation, float] = {}
+
+    def learn(self, scene: Scene, template: Template) -> None:
+        """Counts what was asked in a situation."""
+        for situation in scene.situations:
+            counts = self._counts.setdefault(situation, {})
+            self._counts.move_to_end(situation)
+            for one in counts:
+                counts[one] *= FADING
+            counts[template] = counts.get(template, 0.0) + 1.0
+            self._totals[situation] = self._totals.get(situation, 0.0) * FADING + 1.0
+            if len(counts) > 200:
+                del counts[min(counts, key=counts.__getitem__)]
+        while len(self._counts) > SITUATIONS_MAX:
+            del self._totals[self._counts.popitem(last=False)[0]]
+
+    def likelihoods(self, scene: Scene, template: Template) -> tuple[float, float]:
+        """Logarithms of how likely a template is: in the coarse situation, and in the finest one that is known."""
+        share, coarse = UNSEEN, 0.0
+        for level, situation in enumerate(scene.situations):
+            counts = self._counts.get(situation)
+            if counts is not None:
+                seen = counts.get(template, 0.0)
+                share = (seen + SMOOTHING * share) / (self._totals[situation] + SMOOTHING)
+            if level == 1:
+                coarse = share
+        return math.log(coarse), math.log(share)
+
+
+def place_of(one: Identity) -> Place:
+    """Where a request is."""
+    return one.workspace, one.path, one.symbol
