@@ -33,6 +33,9 @@ class Charge(msgspec.Struct, frozen=True):
     words: str | None
 
 
+_NO_CHARGE = Charge(0.0, FREE)
+
+
 class Prices:
     """Prices of deployments.
 
@@ -79,8 +82,9 @@ class Prices:
         offer = self.offer(deployment)
         if offer is None:
             return Charge(None, None)
-        if offer.source == FREE and deployment.provider in FREE_PROVIDERS:
-            return Charge(0.0, FREE)
+        if offer.source == FREE:
+            known = usage.prompt_tokens is not None and usage.completion_tokens is not None
+            return _NO_CHARGE if known or deployment.provider in FREE_PROVIDERS else Charge(None, FREE)
         mode = PLAIN
         if billing is not None and billing.service_tier:
             mode = PLAIN if billing.service_tier in STANDARD else Mode(told=billing.service_tier)

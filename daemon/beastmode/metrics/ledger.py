@@ -21,6 +21,7 @@ from beastmode.metrics.queries import LIST_MAX, ONE, Reader, grouped_errors, lis
 from beastmode.metrics.roller import Roller
 from beastmode.metrics.rows import RowWriter, insert, tame
 
+KILLED = "The daemon was killed during this call; what it cost is unknown. Ask again."
 _ROW, _INTENT = b"r", b"i"
 
 T = TypeVar("T")
@@ -186,19 +187,11 @@ class Ledger:
         """Journals a call before it is sent, so that it leaves a row even if the daemon is killed.
 
         Args:
-            row: What is known now. Its outcome and error are replaced by those of a killed daemon.
+            row: What is known now; it is given away. Its outcome and error become those of a killed daemon.
         """
-        killed = msgspec.structs.replace(
-            row,
-            outcome="failure",
-            error_kind="daemon_killed",
-            error_tip="The daemon was killed during this call; what it cost is unknown. Ask again.",
-            cost_usd=None,
-            saved_usd=None,
-            saved_route_usd=None,
-            usage=None,
-        )
-        payload = self._payload(killed)
+        row.outcome, row.error_kind, row.error_tip = "failure", "daemon_killed", KILLED
+        row.cost_usd = row.saved_usd = row.saved_route_usd = row.usage = None
+        payload = self._payload(row)
         self._journal.append(_INTENT + payload, Intent(row.request_id, payload))
 
     def record(self, row: Row) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from beastmode.core.breaker import Breaker, Breakers
 from beastmode.core.clock import Clock
@@ -104,7 +104,7 @@ def policy(error: BeastError) -> Policy:
     return "retry"
 
 
-async def run(
+def run(
     ranked: Ranked,
     attempt: Attempt[T],
     *,
@@ -114,8 +114,8 @@ async def run(
     breakers: Breakers,
     slots: Slots | None = None,
     trail: Trail | None = None,
-) -> Served[T]:
-    """Calls the deployments of a ranking until one answers.
+) -> Coroutine[Any, Any, Served[T]]:
+    """Calls the deployments of a ranking until one answers; to be awaited.
 
     Args:
         ranked: The order.
@@ -130,7 +130,7 @@ async def run(
     Raises:
         BeastError: The last error of `ranked.model`, with what was tried among its tips.
     """
-    return await _Run(ranked, attempt, budget, clock, started, breakers, slots or Slots(), trail or Trail()).answer()
+    return _Run(ranked, attempt, budget, clock, started, breakers, slots or Slots(), trail or Trail()).answer()
 
 
 class _Run(Generic[T]):
@@ -179,16 +179,21 @@ class _Run(Generic[T]):
                 return one
         return None
 
-    async def _call(self, deployment: Deployment) -> T:
+    def _call(self, deployment: Deployment) -> Coroutine[Any, Any, T]:
+        limited = deployment.limits.max_concurrent is not None
+        return self._in_turn(deployment) if limited else self._guarded(deployment)
+
+    async def _in_turn(self, deployment: Deployment) -> T:
         slot = await self._slots.take(deployment, self._budget.timeout_s)
         try:
-            return await self._guarded(deployment, self._breakers.get(deployment.id))
+            return await self._guarded(deployment)
         finally:
             if slot is not None:
                 slot.release()
 
-    async def _guarded(self, deployment: Deployment, breaker: Breaker) -> T:
+    async def _guarded(self, deployment: Deployment) -> T:
         """One attempt, of which the breaker hears whatever happens."""
+        breaker = self._breakers.get(deployment.id)
         ticket = breaker.enter()
         if ticket is None:
             raise cooling_down(deployment.model, [_absence(deployment, breaker)])

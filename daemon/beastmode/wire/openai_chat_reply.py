@@ -41,6 +41,7 @@ _STATUS_OF_ERROR = {
     "insufficient_quota": 429,
 }
 _NOTHING = frozenset({b"", b"null", b"[]", b"{}", b'""'})
+_ABSENT = msgspec.Raw()
 
 
 class Details(msgspec.Struct):
@@ -70,22 +71,22 @@ class Said(msgspec.Struct):
     reasoning: Any = None
     refusal: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
-    function_call: msgspec.Raw = msgspec.Raw()
-    annotations: msgspec.Raw = msgspec.Raw()
-    audio: msgspec.Raw = msgspec.Raw()
-    images: msgspec.Raw = msgspec.Raw()
-    reasoning_details: msgspec.Raw = msgspec.Raw()
+    function_call: msgspec.Raw = _ABSENT
+    annotations: msgspec.Raw = _ABSENT
+    audio: msgspec.Raw = _ABSENT
+    images: msgspec.Raw = _ABSENT
+    reasoning_details: msgspec.Raw = _ABSENT
 
     def says_more(self) -> bool:
         """It holds something that a Completion can not say."""
         calls = self.tool_calls
         if self.refusal or (calls and any(call.get("custom") for call in calls)):
             return True
-        raws = (self.function_call, self.annotations, self.audio, self.images, self.reasoning_details)
-        return raws != _NO_RAWS and any(map(something, raws))
-
-
-_NO_RAWS = (msgspec.Raw(),) * 5
+        if self.function_call is self.annotations is self.audio is self.images is self.reasoning_details is _ABSENT:
+            return False
+        return any(
+            map(something, (self.function_call, self.annotations, self.audio, self.images, self.reasoning_details))
+        )
 
 
 class Choice(msgspec.Struct):
@@ -104,9 +105,9 @@ class ChatReply(msgspec.Struct):
     """A whole reply, or a chunk of a stream."""
 
     choices: list[Choice] | None = None
-    usage: msgspec.Raw = msgspec.Raw()
+    usage: msgspec.Raw = _ABSENT
     model: str | None = None
-    error: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = _ABSENT
     service_tier: Any = None
 
 
@@ -189,6 +190,8 @@ def usage(raw: msgspec.Raw) -> Usage:
         found = _usage.decode(raw)
     except (ValueError, RecursionError):
         return Usage()
+    if found.prompt_tokens_details is found.completion_tokens_details is found.prompt_cache_hit_tokens is None:
+        return Usage(_count(found.prompt_tokens), _count(found.completion_tokens))
     prompt, completion = found.prompt_tokens_details or Details(), found.completion_tokens_details or Details()
     cached = prompt.cached_tokens if prompt.cached_tokens is not None else found.prompt_cache_hit_tokens
     return Usage(
@@ -269,7 +272,7 @@ def decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
 
 def present(raw: msgspec.Raw) -> bool:
     """The field is there and is not null."""
-    return bytes(raw) not in (b"", b"null")
+    return raw is not _ABSENT and bytes(raw) not in (b"", b"null")
 
 
 def something(raw: msgspec.Raw) -> bool:

@@ -167,7 +167,6 @@ class Connection(asyncio.Protocol):
             self.deadline_s = math.inf
             task = self._loop.create_task(self._finish(exchange, work))
             self._server.tasks.add(task)
-            task.add_done_callback(self._server.tasks.discard)
             if not exchange.ended:
                 self._task = task
         elif not exchange.ended:
@@ -182,6 +181,10 @@ class Connection(asyncio.Protocol):
             self._fail(exchange)
         else:
             self._give_500(exchange)
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._server.tasks.discard(task)
 
     def _fail(self, exchange: HttpExchange) -> None:
         log.exception("request failed", extra={"fields": {"method": exchange.method, "path": exchange.path}})
@@ -248,8 +251,13 @@ class Connection(asyncio.Protocol):
             self._hang_up()
             return
         self.deadline_s = self._server.now_s + self._limits.idle_s
-        if not self._serving:
+        if not self._serving and self._has_more():
             self._loop.call_soon(self._go_on)
+
+    def _has_more(self) -> bool:
+        """Something came, whole or in part, while a request was being answered."""
+        reader = self._reader
+        return bool(self._held or reader.done) or reader.in_head or reader.in_body or reader.refusal is not None
 
     def cut_off(self, exchange: HttpExchange) -> None:
         """Closes in the middle of a reply; where only the end of the connection ends it, by a reset."""

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, get_args
 
 from beastmode.accounts import Ticket, missed
@@ -16,8 +17,9 @@ Pairs = list[tuple[str, str]]
 
 CACHE_MODES = frozenset(get_args(CacheMode))
 LABEL_MAX_CHARS = 200
+PRODUCT_MAX_CHARS = 40
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
+_PRODUCT = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def apply(request: Request, headers: Mapping[str, str]) -> Request:
@@ -31,7 +33,7 @@ def apply(request: Request, headers: Mapping[str, str]) -> Request:
         BadInputError: A header of ours has a value that it can not have.
     """
     request.user = _label(headers, "x-beast-user") or request.user or f"uid:{os.getuid()}"
-    request.client = _client(headers.get("user-agent", ""))
+    request.client = _client(headers.get("user-agent", "")[:PRODUCT_MAX_CHARS])
     if "x-beast-cache" in headers:
         request.cache = _cache(headers["x-beast-cache"])
     if "x-beast-tags" in headers:
@@ -40,18 +42,22 @@ def apply(request: Request, headers: Mapping[str, str]) -> Request:
     request.session_id = _label(headers, "x-beast-session-id") or request.session_id
     if "x-beast-max-cost-usd" in headers:
         request.max_cost_usd = _usd(headers["x-beast-max-cost-usd"])
-    if _TRACEPARENT.fullmatch(headers.get("traceparent", "")):  # one that is none is passed over, as the standard says
+    # One that is none is passed over, as the standard says.
+    if "traceparent" in headers and _TRACEPARENT.fullmatch(headers["traceparent"]):
         request.traceparent = headers["traceparent"]
     return request
 
 
 def _label(headers: Mapping[str, str], name: str) -> str | None:
-    value = headers.get(name, "").strip()
+    if name not in headers:
+        return None
+    value = headers[name].strip()
     if len(value) > LABEL_MAX_CHARS:
         raise BadInputError(f"{name} has {len(value)} characters.", tips=[f"at most {LABEL_MAX_CHARS} are kept"])
     return value or None
 
 
+@lru_cache(256)
 def _client(agent: str) -> str:
     """The door, and the name of the program that came through it, without its version."""
     product = _PRODUCT.match(agent)
