@@ -22,6 +22,7 @@ _COMMANDS = {
     "chat": "chat:chat",
     "action": "action:action",
     "complete": "action:complete",
+    "generate": "generate:generate",
     "models": "models:models",
     "prices": "prices:prices",
     "dashboard": "dashboard:dashboard",

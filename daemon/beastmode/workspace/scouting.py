@@ -1,0 +1,100 @@
+"""What of a workspace belongs to a request for a feature: its files by name, and the pieces that the index finds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from beastmode.core.types import Piece
+from beastmode.workspace.chunks import cut
+from beastmode.workspace.ground import Ground, RefusedPathError
+
+NAMES_MAX = 20_000
+LISTED_MAX = 150
+READ_MAX_FILES = 300
+READ_MAX_BYTES = 1 << 16
+OUTLINED_MAX = 12
+_WORD = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}|\d+")
+_COMMON = re.compile(
+    "the|and|for|with|that|this|from|into|add|new|make|files?|should|must|when|which|each|also|not|all|any|one|two"
+    "|function|class|method|write|create|change|uses?|using|its|has|have|are|was|will|can"
+)
+
+
+class Scouted(msgspec.Struct, kw_only=True):
+    """What was found.
+
+    Attributes:
+        names: Files of the workspace.
+        ranked: The likeliest of them, best first.
+        outlines: What is defined in some of them, one line a file.
+        pieces: Path and text, as a model sees it, of what the index found.
+        sources: The same, as it is listed with the answer.
+    """
+
+    names: list[str] = []
+    ranked: list[str] = []
+    outlines: list[str] = []
+    pieces: list[tuple[str, str]] = []
+    sources: list[Piece] = []
+
+    @property
+    def listing(self) -> tuple[list[str], int]:
+        """The names that are shown, the likeliest among them, and how many are left out."""
+        if len(self.names) <= LISTED_MAX:
+            return self.names, 0
+        first = self.ranked[: LISTED_MAX // 2]
+        rest = [name for name in self.names if name not in set(first)][: LISTED_MAX - len(first)]
+        return sorted([*first, *rest]), len(self.names) - len(first) - len(rest)
+
+    @property
+    def shown(self) -> list[str]:
+        """Outlines and pieces, as a model sees them."""
+        outlines = "What is defined in some of them:\n\n" + "\n".join(self.outlines)
+        return [*([outlines] if self.outlines else []), *(text for _, text in self.pieces)]
+
+
+def scout(ground: Ground, request: str) -> Scouted:
+    """Looks over a folder: which files there are, and which are likeliest; blocks, so call it in a thread.
+
+    Args:
+        ground: The folder.
+        request: In the person's words.
+    """
+    sizes = {path: found.st_size for path, found in ground.walk(NAMES_MAX)}
+    sizes |= {path: len(text) for path, text in ground.documents.items()}
+    names = sorted(sizes)
+    words = words_of(request)
+    by_name = Counter({path: 3 * len(words & words_of(path)) for path in names})
+    readable = [path for path in names if sizes[path] <= READ_MAX_BYTES]
+    readable.sort(key=lambda path: (-by_name[path], path.count("/"), path))
+    texts: dict[str, str] = {}
+    for path in readable[:READ_MAX_FILES]:
+        try:
+            texts[path] = ground.text(path) or ""
+        except RefusedPathError:
+            continue
+        by_name[path] += len(words & words_of(texts[path]))
+    ranked = sorted((path for path in texts if texts[path].strip()), key=lambda path: (-by_name[path], path))
+    return Scouted(names=names, ranked=ranked, outlines=_outlines(ranked[:OUTLINED_MAX], texts))
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, those inside of names too.
+
+    Args:
+        text: Any text.
+    """
+    return frozenset(word.lower() for word in _WORD.findall(text) if not _COMMON.fullmatch(word.lower()))
+
+
+def _outlines(paths: Sequence[str], texts: dict[str, str]) -> list[str]:
+    found: list[str] = []
+    for path in paths:
+        symbols = dict.fromkeys(one.symbol for one in cut(path, texts[path]) if one.symbol and one.kind != "section")
+        if symbols:
+            found.append(f"{path}: {', '.join(list(symbols)[:30])}")
+    return found
