@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+from typing import Literal
+
 import msgspec
 
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
-from beastmode.workspace.index.workspaces import Row
+from beastmode.workspace.index.workspaces import Active, Row
+from beastmode.workspace.positions import Range
 
 
 class OpenParams(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +38,32 @@ class CloseParams(msgspec.Struct, forbid_unknown_fields=True):
 
     path: str
     forget: bool = False
+
+
+class ActiveParams(msgspec.Struct, forbid_unknown_fields=True):
+    """What a person works on.
+
+    Attributes:
+        workspace: A folder that is open, or one inside it.
+        path: The file, inside `workspace` or absolute.
+        event: What became of it.
+        range: Where the person is in it.
+    """
+
+    workspace: str
+    path: str
+    event: Literal["opened", "edited", "saved", "closed"]
+    range: Range | None = None
+
+
+class Noted(msgspec.Struct):
+    """Whether something was made of it.
+
+    Attributes:
+        noted: False: no workspace is open there.
+    """
+
+    noted: bool
 
 
 class Open(msgspec.Struct):
@@ -65,3 +95,28 @@ async def workspace_close(services: Services, caller: Caller, params: CloseParam
 def workspace_list(services: Services, caller: Caller, params: Nothing) -> Open:
     """Lists the open workspaces: path, state, files, chunks, how changes are seen, what is left out, what is wrong."""
     return Open(services.workspaces.rows())
+
+
+@method("workspace.active")
+def workspace_active(services: Services, caller: Caller, params: ActiveParams) -> Noted:
+    """Tells what a person works on, from an editor; nothing is read for it."""
+    whole = str(PurePosixPath(params.workspace) / params.path)
+    found = services.workspaces.find(params.workspace)
+    if found is None or not whole.startswith(f"{found.root}/"):
+        found = services.workspaces.find(whole)
+    path = whole.removeprefix(f"{found.root}/") if found is not None else whole
+    if found is None or path == whole:
+        return Noted(False)
+    where = params.range
+    active = Active(
+        workspace=found.root,
+        path=path,
+        event=params.event,
+        first_line=where.start.line + 1 if where is not None else None,
+        last_line=where.end.line + 1 if where is not None else None,
+        user=caller.user,
+        client=caller.client,
+    )
+    for told in services.workspaces.on_active:
+        told(active)
+    return Noted(True)

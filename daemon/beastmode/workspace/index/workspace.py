@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from beastmode.workspace.index.orders import LeftOut, Word
-
-if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
-    from beastmode.workspace.index.retrieval import Retriever
+from beastmode.workspace.index.retrieval import Retriever
 
 State = Literal["scanning", "ready", "away", "closed", "unasked", "declined"]
 
@@ -42,13 +40,35 @@ class Row(msgspec.Struct, kw_only=True):
     tip: str = ""
 
 
+class Active(msgspec.Struct, kw_only=True, frozen=True):
+    """What a person works on, as an editor tells.
+
+    Attributes:
+        workspace: The open workspace.
+        path: The file in it, with slashes.
+        event: What became of it.
+        first_line: Where the person is in it, from 1; None: not said.
+        last_line: Where that ends.
+        user: Who it is.
+        client: The door that it was told by.
+    """
+
+    workspace: str
+    path: str
+    event: Literal["opened", "edited", "saved", "closed"]
+    first_line: int | None = None
+    last_line: int | None = None
+    user: str = ""
+    client: str = ""
+
+
 class Workspace:
     """An open workspace.
 
     Args:
         root: Its folder, a real path.
         catalogue: File of what is known of it.
-        retriever: Finds pieces in it; None where nothing can be found.
+        retriever: Finds pieces in it.
 
     Attributes:
         state: scanning, ready or away.
@@ -58,10 +78,10 @@ class Workspace:
         tip: What to do about it.
     """
 
-    def __init__(self, root: str, catalogue: Path, retriever: Retriever | None = None) -> None:
+    def __init__(self, root: str, catalogue: Path, retriever: Retriever) -> None:
         self.root = root
         self.catalogue = catalogue
-        self._retriever = retriever
+        self.retriever = retriever
         self.state: State = "scanning"
         self.files = 0
         self.chunks = 0
@@ -73,12 +93,6 @@ class Workspace:
         self.tip = ""
         self.moved = asyncio.Event()
         self._paths: list[str] = []
-
-    @property
-    def retriever(self) -> Retriever:
-        """Finds pieces in it."""
-        assert self._retriever is not None
-        return self._retriever
 
     def hear(self, word: Word) -> tuple[list[str], bool] | None:
         """Takes in what the process says that reads it.

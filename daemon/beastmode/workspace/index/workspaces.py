@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from beastmode.core.clock import Clock
 from beastmode.core.errors import BadInputError, NotFoundError
@@ -17,12 +17,10 @@ from beastmode.metrics.health import Issue
 from beastmode.workspace.index.agreements import Agreements
 from beastmode.workspace.index.indexer import Indexer
 from beastmode.workspace.index.orders import Order, Word
-from beastmode.workspace.index.workspace import Row, Workspace
+from beastmode.workspace.index.retrieval import Retriever
+from beastmode.workspace.index.workspace import Active, Row, Workspace
 
-if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
-    from beastmode.workspace.index.retrieval import Retriever
-
-__all__ = ["Row", "Workspace", "Workspaces"]
+__all__ = ["Active", "Row", "Workspace", "Workspaces"]
 
 OnChange = Callable[[str, list[str], bool], object]
 OnProgress = Callable[[dict[str, Any]], None]
@@ -46,6 +44,7 @@ class Workspaces:
         on_change: Called on the loop with a workspace, the paths in it that changed, and whether they are one of many.
         on_open: Called with a workspace that was opened.
         on_close: Called with a workspace that was closed.
+        on_active: Called with what an editor tells of a person's work.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Workspaces:
         settings: Callable[[], WorkspaceSettings],
         clock: Clock,
         environ: Mapping[str, str],
-        retriever: Callable[[str, Path], Retriever] | None = None,
+        retriever: Callable[[str, Path], Retriever],
     ) -> None:
         self._agreements = agreements
         self._folder = folder
@@ -69,6 +68,7 @@ class Workspaces:
         self.on_change: list[OnChange] = []
         self.on_open: list[Callable[[Workspace], object]] = []
         self.on_close: list[Callable[[Workspace], object]] = []
+        self.on_active: list[Callable[[Active], object]] = []
 
     async def start(self) -> None:
         """Opens what was open before; returns before anything of it is read."""
@@ -216,8 +216,7 @@ class Workspaces:
 
     def _begin(self, root: str) -> Workspace:
         catalogue = self._catalogue(root)
-        retriever = self._retriever(root, catalogue) if self._retriever is not None else None
-        workspace = self._open[root] = Workspace(root, catalogue, retriever)
+        workspace = self._open[root] = Workspace(root, catalogue, self._retriever(root, catalogue))
         self.indexer.open(self._order(root))
         for told in self.on_open:
             told(workspace)
