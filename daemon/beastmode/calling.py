@@ -17,7 +17,7 @@ from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BadInputError, BeastError, InternalError
 from beastmode.core.plugins import Call, Provider
 from beastmode.core.rows import RowCache
-from beastmode.core.settings import Settings
+from beastmode.core.settings import Settings, UpstreamSettings
 from beastmode.core.types import Completion, Gathered, Request
 from beastmode.costs.bounds import require_within
 from beastmode.costs.prices import Prices
@@ -128,7 +128,7 @@ class Calling:
         served = await run(
             ranked,
             attempt,
-            budget=settings.upstream,
+            budget=settings.upstream if request.origin != "warming" else _once(settings.upstream),
             clock=self._clock,
             started=lambda: flight.delivered,
             breakers=self._breakers,
@@ -171,3 +171,8 @@ class Calling:
                 ],
                 model=deployment.model,
             ) from error
+
+
+def _once(settings: UpstreamSettings) -> UpstreamSettings:
+    """For what is asked ahead: a second attempt might cost as much again as was held for the first."""
+    return msgspec.structs.replace(settings, max_attempts=1)

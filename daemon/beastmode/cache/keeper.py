@@ -75,6 +75,11 @@ class Keeper:
         """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
         return self._answered.get(request_id)
 
+    @property
+    def noted(self) -> OrderedDict[str, bytes]:
+        """Which stored answer each of the last twenty thousand requests got or left, by its exact key; oldest first."""
+        return self._answered
+
     def answered(self) -> list[bytes]:
         """The exact keys of the stored answers that the last twenty thousand requests got or left, one a request."""
         return list(self._answered.values())

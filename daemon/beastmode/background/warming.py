@@ -1,0 +1,233 @@
+"""Warming: answers that are made before they are asked for, while nobody waits for anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from beastmode.background.warm_asking import Asking
+from beastmode.background.warm_budget import Budget
+from beastmode.background.warm_plan import Planner
+from beastmode.background.warm_record import Record
+from beastmode.background.warm_round import Report, Round, Tell
+from beastmode.background.warm_sources import Sources
+from beastmode.background.warm_wishes import SOURCES, Source, Wish
+from beastmode.core.clock import Clock
+from beastmode.core.errors import ShuttingDownError
+from beastmode.core.settings import WarmingSettings
+from beastmode.gateway import Gateway
+
+log = logging.getLogger(__name__)
+
+TICK_MAX_S, TICK_MIN_S = 1.0, 0.05
+LOOK_AGAIN_S = 60.0
+PLANS_A_TURN = 20
+FAILED_PAUSE_S = 30.0
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What warming is made of.
+
+    Attributes:
+        settings: Those in force.
+        gateway: Tells whether anybody waits.
+        sources: What could be asked.
+        planner: What of it is asked.
+        asking: Asks it.
+        budget: Of money and of number.
+        record: What was made ahead, and what of it was used.
+        clock: Time.
+    """
+
+    settings: Callable[[], WarmingSettings]
+    gateway: Gateway
+    sources: Sources
+    planner: Planner
+    asking: Asking
+    budget: Budget
+    record: Record
+    clock: Clock
+
+
+class Warming:
+    """Asks ahead: by itself in idle time, by the daily schedule, and by hand.
+
+    Args:
+        parts: What it is made of.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._queue: deque[Wish] = deque()
+        self._look_s = float("-inf")
+        self._rests: dict[Source, float] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._rounds: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins to look for something to do."""
+        self._task = asyncio.ensure_future(self._run())
+
+    async def close(self) -> None:
+        """Ends, in the middle of a request too, and writes what is known. What was begun by hand ends as well."""
+        self._closed = True
+        running = [one for one in (self._task, *self._rounds) if one is not None]
+        self._task = None
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._parts.record.save_soon()
+
+    def look_again(self) -> None:
+        """Something was asked, opened or changed: what is to be done next is thought over."""
+        self._look_s = float("-inf")
+
+    async def _run(self) -> None:
+        parts = self._parts
+        while True:
+            await parts.clock.sleep(min(TICK_MAX_S, max(TICK_MIN_S, parts.settings().idle_s / 4)))
+            try:
+                await self.turn()
+            except Exception:
+                log.warning("warming failed", exc_info=True)
+                await parts.clock.sleep(FAILED_PAUSE_S)
+
+    async def turn(self) -> None:
+        """Does the next thing, where there is one and nobody waits: at most one request is asked."""
+        parts = self._parts
+        parts.asking.note_use()
+        await parts.record.save_soon()
+        if not parts.settings().enabled or not self.idle or parts.budget.wait_s() > 0:
+            return
+        self._look()
+        for _ in range(PLANS_A_TURN):
+            if not self._queue or not self.idle or await self._consider(self._queue.popleft()):
+                break
+        if not self._queue:
+            parts.sources.lost = False
+
+    async def _consider(self, wish: Wish) -> bool:
+        """Asks for a wish where that is due; tells whether a model was asked."""
+        parts = self._parts
+        if self._rests.get(wish.source, 0.0) > parts.clock.mono_s():
+            return False
+        plan = await parts.planner.plan(wish)
+        if plan.why_not or not self.idle:
+            return False
+        if (await parts.budget.spent()).requests >= parts.settings().daily_requests:
+            self._queue.clear()
+            return False
+        ended, _ = await parts.asking.ask(plan)
+        if ended == "over_budget":
+            return False
+        self._rest(wish.source)
+        if ended == "gave_way":
+            self._queue.appendleft(wish)
+        return True
+
+    def _rest(self, source: Source) -> None:
+        """The less of a source's answers are used, the longer it rests."""
+        settings, clock = self._parts.settings(), self._parts.clock
+        share = self._parts.record.share(source, settings.horizon_s, settings.precision)
+        self._rests[source] = clock.mono_s() + 60.0 / settings.per_minute / share
+
+    @property
+    def idle(self) -> bool:
+        """Nobody has asked anything for a while, and nothing is being answered."""
+        gateway = self._parts.gateway
+        quiet_s = self._parts.clock.mono_s() - gateway.person_s
+        return quiet_s >= self._parts.settings().idle_s and not len(gateway.flights)
+
+    def _look(self) -> None:
+        """Thinks over what to do next, where something is new or a while has passed."""
+        scheduled = self._is_scheduled()
+        if scheduled or self._parts.clock.mono_s() - self._look_s >= LOOK_AGAIN_S:
+            self._look_s = self._parts.clock.mono_s()
+            self._queue = deque(self._parts.sources.wishes(whole_day=scheduled))
+
+    def _is_scheduled(self) -> bool:
+        """The time of the day has come that the user set, and nothing was done about it today."""
+        record, at = self._parts.record, self._parts.settings().at
+        now = time.localtime(self._parts.clock.wall_s())
+        day = time.strftime("%Y-%m-%d", now)
+        if not at or record.scheduled == day or time.strftime("%H:%M", now) < at:
+            return False
+        record.scheduled = day
+        record.change()
+        return True
+
+    async def warm(
+        self,
+        workspace: str | None = None,
+        *,
+        dry_run: bool = False,
+        limit: int | None = None,
+        tell: Tell | None = None,
+    ) -> Report:
+        """Makes everything ready that could be asked, now, letting people go first.
+
+        Args:
+            workspace: Only what is about this one.
+            dry_run: Ask nothing; say what would be asked, and what it may cost.
+            limit: Ask at most so many.
+            tell: As for `Round.go`.
+
+        Raises:
+            ShuttingDownError: The daemon stopped before it was done.
+        """
+        parts = self._parts
+        wishes = [one for one in parts.sources.wishes(whole_day=True) if workspace in (None, one.workspace)]
+        work = Round(
+            settings=parts.settings,
+            gateway=parts.gateway,
+            planner=parts.planner,
+            asking=parts.asking,
+            budget=parts.budget,
+            clock=parts.clock,
+            dry_run=dry_run,
+            limit=limit,
+        )
+        task = asyncio.ensure_future(work.go(wishes, tell))
+        self._rounds.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._closed:
+                raise ShuttingDownError("The daemon stopped before all was ready.", tips=["beast start"]) from None
+            raise
+        finally:
+            self._rounds.discard(task)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def status(self) -> dict[str, Any]:
+        """How it stands: enabled, what was asked and spent today, the budget, precision, whether it is throttled."""
+        parts, settings = self._parts, self._parts.settings()
+        spent = await parts.budget.spent()
+        used, judged = parts.record.precision(settings.horizon_s)
+        share = parts.record.share
+        throttled = [one for one in SOURCES if share(one, settings.horizon_s, settings.precision) < 1.0]
+        problems = [*parts.sources.template_problems(), parts.record.problem]
+        return {
+            "enabled": settings.enabled,
+            "asked_today": spent.requests,
+            "daily_requests": settings.daily_requests,
+            "spent_usd": round(spent.usd, 9),
+            "budget_usd": sum(settings.remote.values()),
+            "made": parts.record.count,
+            "used": used,
+            "precision": used / judged if judged else None,
+            "throttled": bool(throttled),
+            "throttled_sources": throttled,
+            "waiting": len(self._queue),
+            "problem": " ".join(one for one in problems if one) or None,
+        }
