@@ -280,6 +280,7 @@ class House:
             providers=self.plugins.providers,
             prices=self.prices,
             ledger=self.ledger,
+            truth=self.workshop.truth,
         )
 
     def _make_services(self) -> Services:
@@ -313,6 +314,7 @@ class House:
             sessions=self.sessions,
             token=self.token,
             workspaces=self.workshop.workspaces,
+            truth=self.workshop.truth,
         )
         self._services.dashboard = self._make_dashboard()
         return self._services

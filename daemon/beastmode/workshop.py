@@ -12,6 +12,7 @@ from beastmode.metrics.health import Health
 from beastmode.workspace.index.agreements import Agreements
 from beastmode.workspace.index.reading import Reader
 from beastmode.workspace.index.retrieval import Retriever
+from beastmode.workspace.index.truth import Truth
 from beastmode.workspace.index.workspaces import Workspaces
 
 
@@ -26,6 +27,7 @@ class Workshop:
 
     Attributes:
         workspaces: The open ones.
+        truth: What their files are now.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Workshop:
         self._settings = settings
         self._environ = environ
         self.workspaces = self._make_workspaces()
+        self.truth = Truth(lambda: settings().workspace, clock)
 
     async def start(self, stack: contextlib.AsyncExitStack, health: Health) -> None:
         """Opens what was open before.
@@ -46,6 +49,7 @@ class Workshop:
         """
         health.add("workspaces", self.workspaces.issues)
         stack.push_async_callback(self.workspaces.end)
+        stack.callback(self.truth.close)
         await self.workspaces.start()
 
     def configure(self) -> None:
