@@ -61,7 +61,7 @@ class Workshop:
         return Workspaces(
             Agreements(paths.state / "workspaces.json", self._clock),
             paths.cache / "workspaces",
-            [paths.state, paths.cache, paths.data, paths.run, paths.config],
+            [paths.state, paths.cache, paths.data, paths.run, paths.config_file],
             lambda: self._settings().workspace,
             self._clock,
             self._environ,

@@ -19,6 +19,9 @@ SURE_S = 0.2
 LOOK_S = 1.0
 AWAY_S = 1.0
 BATCH = 50
+POLL_SHARE = 5.0
+"""How much longer a pause between two looks is than a look, at least."""
+
 FULL_LOOK = 400
 """Folders that changed at once above which the whole workspace is looked at: some events may have been lost."""
 
@@ -49,6 +52,7 @@ class Following(threading.Thread):
         self._closed = threading.Event()
         self._said_s = 0.0
         self._expected = 0
+        self._look_s = 0.0
 
     def close(self) -> None:
         """Ends it; returns at once."""
@@ -101,14 +105,16 @@ class Following(threading.Thread):
         """Waits for a change and takes it in; returns what is other than before."""
         began_s = time.monotonic()
         if watcher.problem:
-            changed_folders = watcher.wait(self._order.poll_s)
+            changed_folders = watcher.wait(max(self._order.poll_s, POLL_SHARE * self._look_s))
         else:
             changed_folders = watcher.wait(SURE_S if scanning.unsure else LOOK_S)
         if self._closed.is_set():
             raise ClosedError
         if changed_folders is None or len(changed_folders) > FULL_LOOK:
             scanning.unsure.clear()
+            began_s = time.monotonic()
             changed = scanning.scan()
+            self._look_s = time.monotonic() - began_s
         else:
             unsure, scanning.unsure = scanning.unsure, set()
             if not changed_folders and not unsure:

@@ -13,7 +13,7 @@ from watchfiles._rust_notify import RustNotify
 
 STEP_MS = 40
 GATHER_MS = 10_000
-FLOOD = 50
+FLOOD, PATHS_MAX = 50, 4000
 FLOOD_QUIET_MS = 250
 LOCK_MAX_S = 20.0
 LOCKS = (".git/index.lock", ".git/HEAD.lock", ".hg/wlock")
@@ -87,7 +87,7 @@ class Watcher:
 
         Returns:
             The folders in which something changed, as `a/b/`; empty: the time is over. None: nothing is told by the
-            system, the time is over, and everything is to be looked at.
+            system, or so much that some of it may be missing: everything is to be looked at.
         """
         if self._source is None:
             self._sleep(limit_s)
@@ -97,6 +97,8 @@ class Watcher:
         paths.update(_raw(self._source, GATHER_MS, STEP_MS, limit_ms, self._stop))
         if paths:
             self._gather(paths)
+        if len(paths) > PATHS_MAX:
+            return None
         return self._folders(paths)
 
     def close(self) -> None:

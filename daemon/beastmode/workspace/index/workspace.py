@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from beastmode.workspace.index.orders import LeftOut, Word
+from beastmode.workspace.index.orders import LeftOut, Order, Word
 from beastmode.workspace.index.retrieval import Retriever
 
 State = Literal["scanning", "ready", "away", "closed", "unasked", "declined"]
@@ -66,11 +66,12 @@ class Workspace:
     """An open workspace.
 
     Args:
-        root: Its folder, a real path.
-        catalogue: File of what is known of it.
+        order: It and its limits, as its reader is told.
         retriever: Finds pieces in it.
 
     Attributes:
+        root: Its folder, a real path.
+        catalogue: File of what is known of it.
         state: scanning, ready or away.
         files: Files that are known.
         chunks: Pieces that they are cut into.
@@ -78,9 +79,10 @@ class Workspace:
         tip: What to do about it.
     """
 
-    def __init__(self, root: str, catalogue: Path, retriever: Retriever) -> None:
-        self.root = root
-        self.catalogue = catalogue
+    def __init__(self, order: Order, retriever: Retriever) -> None:
+        self.order = order
+        self.root = order.root
+        self.catalogue = Path(order.catalogue)
         self.retriever = retriever
         self.state: State = "scanning"
         self.files = 0

@@ -190,9 +190,12 @@ class Workspaces:
                     await moved.wait()
 
     def configure(self) -> None:
-        """Takes new settings over: what is open is read again with them."""
-        for root in self._open:
-            self.indexer.open(self._order(root))
+        """Takes new settings over: what is open is read again where they changed."""
+        for workspace in self._open.values():
+            order = self._order(workspace.root)
+            if order != workspace.order:
+                workspace.order = order
+                self.indexer.open(order)
 
     def issues(self) -> Issues:
         """What is wrong with them."""
@@ -216,8 +219,8 @@ class Workspaces:
 
     def _begin(self, root: str) -> Workspace:
         catalogue = self._catalogue(root)
-        workspace = self._open[root] = Workspace(root, catalogue, self._retriever(root, catalogue))
-        self.indexer.open(self._order(root))
+        workspace = self._open[root] = Workspace(self._order(root), self._retriever(root, catalogue))
+        self.indexer.open(workspace.order)
         for told in self.on_open:
             told(workspace)
         return workspace
