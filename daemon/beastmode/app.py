@@ -35,6 +35,7 @@ from beastmode.core.plugin_loader import load_plugins
 from beastmode.core.plugins import Context
 from beastmode.costs.book import PriceBook
 from beastmode.costs.prices import Prices
+from beastmode.foresight import foresee
 from beastmode.gateway import Gateway
 from beastmode.metrics.ledger import Ledger
 from beastmode.metrics.stats import Stats
@@ -134,6 +135,8 @@ class House:
                 self._services.lsp.start()
             await self._end.wait()
             log.info("daemon drains", extra={"fields": {"restart": self._again}})
+            if self._services.warming is not None:
+                await self._services.warming.close()
             await self.gateway.drain(DRAIN_LIMIT_S)
             if self._services.dashboard is not None:
                 await self._services.dashboard.live.close()
@@ -181,6 +184,7 @@ class House:
         server = RpcServer(self._make_services(), self.paths.rpc_socket)
         await self.watching.start(stack)
         await self.workshop.start(stack, self.watching.health)
+        await foresee(stack, self._services)
         await self._open_http_door()
         self._open_lsp_door()
         await server.start()

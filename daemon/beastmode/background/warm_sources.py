@@ -88,6 +88,10 @@ class Sources:
         found = [template_problem(one) for one in self._settings().templates]
         return [one for one in found if one is not None]
 
+    def problem(self) -> str | None:
+        """The same as one text; None: nothing is."""
+        return " ".join(self.template_problems()) or None
+
     def _look_for_loss(self) -> None:
         """Whether most of what was stored is gone, as after the cache's folder was deleted."""
         tiers = self._lookup.stats()

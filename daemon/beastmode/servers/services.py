@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from beastmode.background.activity import Activities
+from beastmode.background.patterns import Patterns
+from beastmode.background.warming import Warming
 from beastmode.cache.lookup import Lookup
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
@@ -85,6 +88,9 @@ class Services(msgspec.Struct, kw_only=True):
         token: What callers of the HTTP door must show.
         workspaces: Open workspaces.
         truth: What their files are now.
+        activity: What people asked and worked on.
+        patterns: Guesses what they ask next.
+        warming: Asks ahead.
         http: The HTTP door; None where the user wants none.
         lsp: The door for editors; None where the user wants none.
         dashboard: What the dashboard works with.
@@ -117,6 +123,9 @@ class Services(msgspec.Struct, kw_only=True):
     token: Token
     workspaces: Workspaces
     truth: Truth | None = None
+    activity: Activities | None = None
+    patterns: Patterns | None = None
+    warming: Warming | None = None
     http: HttpDoor | None = None
     lsp: LspHost | None = None
     dashboard: Inside | None = None

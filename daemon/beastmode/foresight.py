@@ -1,0 +1,80 @@
+"""What is learned from what people ask, and asked ahead: wires activity, patterns and warming; a wing of `app`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from beastmode.background.activity import Activities
+from beastmode.background.patterns import Patterns
+from beastmode.background.warm_asking import Asking
+from beastmode.background.warm_budget import Budget
+from beastmode.background.warm_plan import Planner
+from beastmode.background.warm_record import Record
+from beastmode.background.warm_sources import Sources
+from beastmode.background.warming import Parts, Warming
+from beastmode.servers.services import Services
+
+
+async def foresee(stack: contextlib.AsyncExitStack, services: Services) -> None:
+    """Builds the parts that look ahead, and starts them.
+
+    Args:
+        stack: Ends them.
+        services: The other parts; gets these.
+    """
+    activity = Activities(services.paths.state / "activity", services.clock, lambda: services.settings.warming.enabled)
+    await activity.load()
+    stack.push_async_callback(activity.close)
+    services.activity, services.patterns = activity, Patterns(activity, services.clock)
+    services.health.add("activity", lambda: activity.problem, "look at free space and permissions of the state folder")
+    await _warm(stack, services, activity, services.patterns)
+
+
+async def _warm(
+    stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns
+) -> None:
+    clock = services.clock
+    record = Record(services.paths.state / "warming.json", clock)
+    await record.load()
+    budget = Budget(lambda: services.settings.warming, services.ledger, record, clock)
+    planner = Planner(
+        gateway=services.gateway,
+        library=lambda: services.library,
+        activities=activity,
+        budget=budget,
+        registry=services.registry,
+        breakers=services.breakers,
+        vault=services.vault,
+        providers=services.providers,
+        prices=services.prices,
+        clock=clock,
+    )
+    sources = Sources(
+        settings=lambda: services.settings.warming,
+        activities=activity,
+        patterns=patterns,
+        stale=list,
+        retrieves=lambda workspace: services.workspaces.find(workspace) is not None,
+        lookup=services.lookup,
+        record=record,
+        clock=clock,
+        user=f"uid:{os.getuid()}",
+    )
+    warming = services.warming = Warming(
+        Parts(
+            settings=lambda: services.settings.warming,
+            gateway=services.gateway,
+            sources=sources,
+            planner=planner,
+            asking=Asking(services.gateway, planner, budget, record),
+            budget=budget,
+            record=record,
+            clock=clock,
+        )
+    )
+    activity.listeners.append(lambda one: warming.look_again())
+    services.workspaces.on_change.append(lambda *change: warming.look_again())
+    services.health.add("warming", sources.problem, "see warming.templates in config.toml: beast config")
+    stack.push_async_callback(warming.close)
+    warming.start()
