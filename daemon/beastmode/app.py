@@ -178,6 +178,8 @@ class House:
             paths=self.paths, clock=self.clock, settings=lambda: self.loaded.settings, environ=self.environ
         )
         self.gateway = self._make_gateway()
+        if self.semantic is not None:
+            self.workshop.find_by_meaning(stack, self.semantic, self.gateway)
         await self._start_background(stack)
         self.token = Token(self.paths.token_file, self.clock)
         await self.token.load()

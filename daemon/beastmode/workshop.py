@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from beastmode.core.clock import Clock
 from beastmode.core.paths import Paths
 from beastmode.core.settings import Settings
+from beastmode.gateway import Gateway
 from beastmode.metrics.health import Health
 from beastmode.workspace.index.agreements import Agreements
 from beastmode.workspace.index.reading import Reader
-from beastmode.workspace.index.retrieval import Retriever
+from beastmode.workspace.index.retrieval import Embed, Retriever
 from beastmode.workspace.index.truth import Truth
+from beastmode.workspace.index.workspace import Workspace
 from beastmode.workspace.index.workspaces import Workspaces
+
+if TYPE_CHECKING:  # they need numpy, which is there only where an embedder is
+    from beastmode.cache.semantic import Semantic
+    from beastmode.workspace.index.embedding import IdleEmbedding
+
+IDLE_S = 1.0
+"""How long nobody must have asked anything before pieces are embedded."""
 
 
 class Workshop:
@@ -28,6 +40,7 @@ class Workshop:
     Attributes:
         workspaces: The open ones.
         truth: What their files are now.
+        embedding: Gives their pieces vectors; None where no embedder is installed.
     """
 
     def __init__(
@@ -37,7 +50,10 @@ class Workshop:
         self._clock = clock
         self._settings = settings
         self._environ = environ
+        self.embedding: IdleEmbedding | None = None
+        self._embed: Embed | None = None
         self.workspaces = self._make_workspaces()
+        self.workspaces.on_close.append(self._let_go)
         self.truth = Truth(lambda: settings().workspace, clock)
 
     async def start(self, stack: contextlib.AsyncExitStack, health: Health) -> None:
@@ -65,5 +81,40 @@ class Workshop:
             lambda: self._settings().workspace,
             self._clock,
             self._environ,
-            lambda root, catalogue: Retriever(Reader(catalogue)),
+            self._make_retriever,
         )
+
+    def find_by_meaning(self, stack: contextlib.AsyncExitStack, semantic: Semantic, gateway: Gateway) -> None:
+        """Has pieces found by what they mean too; before `start`.
+
+        Args:
+            stack: Ends it.
+            semantic: Has the embedder.
+            gateway: Knows whether somebody asks for something.
+        """
+        from beastmode.workspace.index.embedding import IdleEmbedding
+        from beastmode.workspace.index.vectors import Vectors
+
+        embedder = semantic.embedder
+        self._embed = semantic.embed
+        self.embedding = IdleEmbedding(
+            semantic.embed,
+            Vectors(self._paths.cache / "pieces", embedder.id, embedder.dim),
+            lambda: not gateway.flights and self._clock.mono_s() - gateway.person_s >= IDLE_S,
+            lambda: self._settings().workspace.embed_per_s,
+            self._clock,
+        )
+        stack.push_async_callback(self.embedding.close)
+        self.embedding.start()
+
+    def _make_retriever(self, root: str, catalogue: Path) -> Retriever:
+        reader = Reader(catalogue)
+        if self.embedding is None:
+            return Retriever(reader)
+        meanings = self.embedding.open(root, reader, self._settings().workspace.max_vectors)
+        return Retriever(reader, meanings, self._embed)
+
+    def _let_go(self, workspace: Workspace) -> None:
+        if self.embedding is not None:
+            self.embedding.remove(workspace.root)
+        asyncio.get_running_loop().run_in_executor(None, workspace.retriever.reader.close)

@@ -16,6 +16,7 @@ import numpy as np
 from beastmode.core.clock import Clock
 from beastmode.core.plugins import Embedding
 from beastmode.workspace.index.ranking import kind_of_path
+from beastmode.workspace.index.reading import Reader
 from beastmode.workspace.index.retrieval import Embed
 from beastmode.workspace.index.schema import PieceRow
 from beastmode.workspace.index.vectors import Meanings, Vectors
@@ -80,6 +81,18 @@ class IdleEmbedding:
             meanings: Its vectors.
         """
         self._open[root] = meanings
+
+    def open(self, root: str, reader: Reader, most: int) -> Meanings:
+        """Begins with a workspace, by its catalogue.
+
+        Args:
+            root: Its folder.
+            reader: Its catalogue.
+            most: Vectors that it may have.
+        """
+        meanings = Meanings(reader, self._vectors, most)
+        self.add(root, meanings)
+        return meanings
 
     def remove(self, root: str) -> None:
         """Ends with a workspace.
