@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from beastmode.accounts import (
@@ -20,7 +21,7 @@ from beastmode.accounts import (
     told_row,
 )
 from beastmode.cache.flight import Flight, Flights
-from beastmode.cache.keeper import Keeper, storable
+from beastmode.cache.keeper import Keeper, keys_for
 from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.cache.variants import Truth, Variants
@@ -190,6 +191,10 @@ class Gateway:
             if task is not None:
                 self._asking.discard(task)
 
+    def record(self, ticket: Ticket, row: Row) -> None:
+        """Writes the row of a request that was admitted and answered without a model."""
+        self._write(ticket, row)
+
     async def drain(self, limit_s: float) -> None:
         """Takes no new work, lets what runs finish, and after `limit_s` seconds tells the rest why it ends."""
         self._draining = True
@@ -213,6 +218,7 @@ class Gateway:
                 if found is not None:
                     return self.replay(ticket, found, on_delta)
             if mode == "only":
+                self.variants.stale += ticket.stale
                 what = "What is stored for this request is true no more." if ticket.stale else NOTHING_STORED
                 raise NotInCacheError(what, tips=["ask again without cache=only"])
             if mode != "default" or (flight := self.flights.joinable(ticket.key.exact)) is None:
@@ -234,7 +240,6 @@ class Gateway:
     async def _true_now(self, ticket: Ticket, found: Found) -> Found | None:
         held = await self.variants.fitting(ticket.request, found)
         if held is None:
-            self.variants.stale += not ticket.stale
             ticket.stale = True
             return None
         ticket.sources = held.sources
@@ -247,13 +252,14 @@ class Gateway:
         ticket.exact_only = self.semantic.why_not(ticket.request, ticket.key)
         if ticket.exact_only is not None:
             return None
-        ticket.decision = decision = await self.semantic.find(ticket.key)
+        if ticket.request.gather is None:
+            decision = await self.semantic.find(ticket.key)
+        else:
+            decision = await self.semantic.find(ticket.key, partial(self._true_now, ticket))
+        ticket.decision = decision
         if decision.result == "bypass":
             ticket.exact_only = decision.why
-        found = decision.found
-        if found is not None and (ticket.request.gather is not None or found.entry.pieces):
-            return await self._true_now(ticket, found)
-        return found
+        return decision.found
 
     def replay(self, ticket: Ticket, found: Found, on_delta: OnDelta | None) -> Answer:
         """Answers from what is stored, as a stream where one was asked for."""
@@ -271,6 +277,8 @@ class Gateway:
         ticket.completion = found.entry.completion
         self._write(ticket, hit_row(ticket, found, latency_ms))
         self.keeper.note(ticket.request.request_id, found.entry.key)
+        if found.entry.pieces:
+            self.keeper.note_variant(ticket.request.request_id, found.entry.request_id)
         return hit_answer(ticket, found, latency_ms)
 
     # -- flights --------------------------------------------------------------------------------------------------
@@ -278,6 +286,7 @@ class Gateway:
     async def _lead(self, ticket: Ticket, mode: str, on_delta: OnDelta | None) -> Answer:
         """Starts the upstream call; its row is written when the call ends, whoever still waits."""
         ticket.leads = True
+        self.variants.stale += ticket.stale
         key = ticket.key.exact if mode == "default" else None
         gathers = ticket.request.gather is not None
         ticket.flight = flight = self.flights.launch(key, lambda own: self._fly(ticket, mode, own), gathers=gathers)
@@ -339,22 +348,17 @@ class Gateway:
 
     def _store(self, ticket: Ticket, settled: Settled) -> None:
         """Stores a complete answer under the model that gave it, and under `auto` when asked so."""
-        for key in self._keys(ticket, settled):
+        for key in keys_for(ticket.request, ticket.key, settled.completion, settled.deployment.model):
             self.keeper.note(_id(ticket), key.exact)
             self._keep(ticket, stored_entry(ticket, key, settled, self._clock.wall_s()))
 
     async def _store_made_from(self, ticket: Ticket, settled: Settled, gathered: Gathered) -> None:
         """The same for an answer that was made from pieces of a workspace, beside those made from other pieces."""
-        for key in self._keys(ticket, settled):
+        for key in keys_for(ticket.request, ticket.key, settled.completion, settled.deployment.model):
+            self.keeper.note(_id(ticket), key.exact)
+            self.keeper.note_variant(_id(ticket), _id(ticket))
             entry = stored_entry(ticket, key, settled, self._clock.wall_s(), gathered.pieces)
             await self.variants.keep(ticket.request, entry, lambda joined: self._keep(ticket, joined))
-
-    def _keys(self, ticket: Ticket, settled: Settled) -> list[Key]:
-        request, served = ticket.request, settled.deployment.model
-        if not storable(settled.completion, request.kind):
-            return []
-        keys = [ticket.key] if request.model in ("auto", served) else []
-        return keys if request.model == served else [*keys, make_key(request, served)]
 
     def _keep(self, ticket: Ticket, entry: Entry) -> None:
         self.keeper.keep(entry, by_meaning=self.semantic is not None and ticket.exact_only is None)

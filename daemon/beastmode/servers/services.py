@@ -30,6 +30,7 @@ from beastmode.servers.comparison_board import ComparisonBoard
 from beastmode.servers.token import Token
 from beastmode.sessions import Sessions
 from beastmode.workspace.index.workspaces import Workspaces
+from beastmode.workspace.library import Library
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
@@ -135,6 +136,11 @@ class Services(msgspec.Struct, kw_only=True):
     def settings(self) -> Settings:
         """The settings in force."""
         return self.loaded.settings
+
+    @property
+    def library(self) -> Library:
+        """What requests may look into."""
+        return Library(self.workspaces, self.truth, lambda: self.settings, self.registry)
 
     async def forget_entries(self, keys: list[bytes]) -> None:
         """Takes stored answers out of every tier and out of the index.

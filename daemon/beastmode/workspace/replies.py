@@ -8,7 +8,7 @@ import msgspec
 
 from beastmode.workspace.prompting import with_lf
 
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`\n]*$")
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)([^`\n]*)$")
 _THOUGHTS = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _ASIDE = frozenset(("console", "text", "txt", "plaintext", "output"))
 _SHELLS = frozenset(("sh", "bash", "shell", "zsh", "shellscript"))
@@ -22,11 +22,15 @@ class Block(msgspec.Struct, frozen=True):
         text: What is in it, lines ended by LF.
         language: What its fence names, in lower case.
         closed: Its closing fence came.
+        label: What else its opening fence says.
+        above: The last line above it that is not blank.
     """
 
     text: str
     language: str
     closed: bool
+    label: str = ""
+    above: str = ""
 
 
 def blocks_in(answer: str) -> list[Block]:
@@ -36,25 +40,28 @@ def blocks_in(answer: str) -> list[Block]:
         answer: Markdown, with line ends of any kind.
     """
     found: list[Block] = []
-    fence, language = "", ""
+    fence = above = ""
+    head = ("", "", "")
     inside: list[str] = []
     for line in with_lf(answer).split("\n"):
         mark = _FENCE.match(line)
         if not fence:
             if mark is not None:
-                fence, language, inside = mark[1], mark[2].lower(), []
+                fence, head, inside = mark[1], (mark[2].lower(), mark[3].strip(), above), []
+            above = line.strip() or above
         elif mark is not None and mark[1].startswith(fence) and not mark[2]:
-            found.append(_block(inside, language, True))
-            fence = ""
+            found.append(_block(inside, head, True))
+            fence = above = ""
         else:
             inside.append(line)
     if fence:
-        found.append(_block(inside, language, False))
+        found.append(_block(inside, head, False))
     return found
 
 
-def _block(inside: list[str], language: str, closed: bool) -> Block:
-    return Block("".join(f"{line}\n" for line in inside), language, closed)
+def _block(inside: list[str], head: tuple[str, str, str], closed: bool) -> Block:
+    language, label, above = head
+    return Block("".join(f"{line}\n" for line in inside), language, closed, label, above)
 
 
 def code_in(answer: str, selected: str = "", language: str = "", *, whole: bool = True) -> str | None:

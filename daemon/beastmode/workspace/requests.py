@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,18 +11,32 @@ from msgspec import Meta
 
 from beastmode.core.errors import BadInputError
 from beastmode.core.types import CacheMode, Digest, Message, Request
+from beastmode.wire.anthropic_events import estimated
 from beastmode.workspace.actions import Kind, Task, make_task
 from beastmode.workspace.attachments import Attachment, Document, attach, refuse_secret
 from beastmode.workspace.completing import gap_of, hint
+from beastmode.workspace.library import Library
 from beastmode.workspace.positions import Range
-from beastmode.workspace.prompting import Diagnostic
+from beastmode.workspace.prompting import Diagnostic, problems
 from beastmode.workspace.subject import find_subject, place
 
 COMPLETION_MAX_TOKENS = 128
+DIAGNOSTICS_MAX = 20
 ClientName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """What a program may call itself in the ledger."""
 
+Begin = Callable[[], Awaitable[list[Message]]]
 _SHAPING = ("max_tokens", "temperature", "top_p", "stop", "seed", "response_format", "tools", "tool_choice")
+
+
+class Reported(Diagnostic, kw_only=True):
+    """A problem that is reported about a file.
+
+    Attributes:
+        path: The file, inside the workspace.
+    """
+
+    path: str = ""
 
 
 class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +50,10 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         workspace: The workspace it is about, an absolute path; a scope that no answer crosses.
         files: Files inside the workspace to show to the model.
         documents: Unsaved text to show to the model; it wins over a file of the same path.
+        retrieve: Add what is found in the workspace, where that is open. False: add nothing.
+        opened: Texts that an editor holds. They are not shown as they are, but win over the disk in what is found.
+        diagnostics: Problems that are reported about the files in question.
+        use_llm: False: answer from the index of the workspace alone, and ask no model.
         stream: Send the text as it comes, as `$/progress`.
         max_tokens: Longest answer.
         temperature: As the model understands it.
@@ -59,6 +78,10 @@ class ChatParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     workspace: str | None = None
     files: list[str] = []
     documents: list[Document] = []
+    retrieve: bool = True
+    opened: list[Document] = []
+    diagnostics: list[Reported] = []
+    use_llm: bool = True
     stream: bool = False
     max_tokens: Annotated[int, Meta(ge=1)] | None = None
     temperature: float | None = None
@@ -197,14 +220,24 @@ def plain_chat(params: ChatParams, messages: list[Message], user: str, client: s
     )
 
 
-async def chat_request(params: ChatParams, messages: list[Message], user: str, client: str) -> Request:
-    """The request of a chat, with the files and documents that it names; they are read now.
+async def chat_request(
+    params: ChatParams,
+    messages: list[Message],
+    user: str,
+    client: str,
+    *,
+    begin: Begin | None = None,
+    library: Library | None = None,
+) -> Request:
+    """The request of a chat, with the files and documents that it names, which are read now.
 
     Args:
         params: Of `chat`.
         messages: What it says, of `conversation`.
         user: Who asks, where the parameters do not say.
         client: The door, where the parameters do not name a program.
+        begin: Gives what was said before in its session, once all that is named could be read.
+        library: Where to find what belongs to the question; None: nowhere.
 
     Raises:
         BadInputError: A file leads out of the workspace, is too large, binary, or looks like a secret.
@@ -214,21 +247,51 @@ async def chat_request(params: ChatParams, messages: list[Message], user: str, c
     attachment = Attachment([], [])
     if params.files or params.documents:
         attachment = await attach(params.workspace, params.files, params.documents)
-    request.messages = [*messages[:-1], *attachment.messages, messages[-1]]
+    reported = [Message("user", _reported(params.diagnostics))] if params.diagnostics else []
+    said = [*(await begin() if begin is not None else ()), *messages[:-1]]
+    request.messages = [*said, *attachment.messages, *reported, messages[-1]]
     request.digests = [Digest(piece.path, piece.sha256) for piece in attachment.digests]
-    return request
+    if library is None or not params.retrieve or messages[-1].role != "user":
+        return request
+    named_tokens = sum(estimated(len(str(one.content).encode())) for one in attachment.messages)
+    looking = await library.looking(
+        params.workspace, opened=params.opened, named=named_in(params), named_tokens=named_tokens
+    )
+    return request if looking is None else library.gather(looking, request, said)
+
+
+def named_in(params: ChatParams) -> list[str]:
+    """Files that a chat shows to the model itself.
+
+    Args:
+        params: Of `chat`.
+    """
+    return [*params.files, *(one.path for one in params.documents)]
+
+
+def _reported(diagnostics: list[Reported]) -> str:
+    """What is reported, the gravest first, as far as there is room for it."""
+    grave = sorted(diagnostics, key=lambda one: one.severity if isinstance(one.severity, int) else DIAGNOSTICS_MAX)
+    by_path: dict[str, list[Diagnostic]] = {}
+    for one in grave[:DIAGNOSTICS_MAX]:
+        by_path.setdefault(one.path, []).append(one)
+    parts = [f"What is reported about {path or 'the project'}:\n{problems(by_path[path])}" for path in sorted(by_path)]
+    return "\n\n".join(parts)
 
 
 # -- action and complete --------------------------------------------------------------------------------------------
 
 
-async def action_request(params: ActionParams, user: str, client: str) -> tuple[Task, Request]:
+async def action_request(
+    params: ActionParams, user: str, client: str, *, library: Library | None = None
+) -> tuple[Task, Request]:
     """An action, and the request that asks a model for it. The same action on the same text is the same request.
 
     Args:
         params: Of `action`.
         user: Who asks, where the parameters do not say.
         client: The door, where the parameters do not name a program.
+        library: Where to find what belongs to the selection; None: nowhere.
 
     Raises:
         BadInputError: The file or the selection can not be worked on.
@@ -237,6 +300,10 @@ async def action_request(params: ActionParams, user: str, client: str) -> tuple[
     task = await asyncio.to_thread(_task, params)
     request = _asked(params, user, client, Request(model="", messages=task.messages))
     request.workspace, request.digests = task.subject.root, task.digests
+    if library is not None and task.subject.root is not None:
+        looking = await library.looking(task.subject.root, opened=params.documents, named=[task.subject.path])
+        if looking is not None:
+            library.widen(looking, request, task)
     return task, request
 
 

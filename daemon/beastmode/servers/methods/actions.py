@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from beastmode.core.types import Answer, Request
-from beastmode.servers.methods.answers import ask
+from beastmode.core.types import Answer
+from beastmode.servers.methods.answers import answered, fields_of
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 from beastmode.workspace.completing import fitting
@@ -33,10 +32,10 @@ async def action(services: Services, caller: Caller, params: ActionParams) -> Ac
     The same action on the same text is the same request, whoever asks: the editor, its version of a document and
     streaming join no key. What is stored is the model's answer; the edits are made from it and the text each time.
     """
-    task, request = await action_request(params, caller.user, caller.client)
+    task, request = await action_request(params, caller.user, caller.client, library=services.library)
     answer = await answered(services, caller, request)
     outcome = await asyncio.to_thread(outcome_of, task, answer.text, answer.finish_reason)
-    return Acted(**_fields(answer), summary=outcome.summary, edits=outcome.edits)
+    return Acted(**fields_of(answer), summary=outcome.summary, edits=outcome.edits)
 
 
 @method("complete")
@@ -50,19 +49,3 @@ async def complete(services: Services, caller: Caller, params: CompleteParams) -
     answer = await answered(services, caller, request)
     answer.text = fitting(answer.text, str(request.messages[-1].content), request.params.get("suffix", ""))
     return answer
-
-
-async def answered(services: Services, caller: Caller, request: Request) -> Answer:
-    """Asks the gateway.
-
-    Args:
-        services: The daemon's parts.
-        caller: Who asks, and where progress goes.
-        request: What is asked.
-    """
-    reply = ask(services, caller, request)
-    return reply if isinstance(reply, Answer) else await reply
-
-
-def _fields(answer: Answer) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in answer.__struct_fields__}

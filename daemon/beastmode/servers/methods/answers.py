@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+from typing import Any
+
 from beastmode.core.deltas import Delta, OnDelta
 from beastmode.core.types import Answer, Message, Request
 from beastmode.servers.methods.table import Reply, method
 from beastmode.servers.services import Caller, Services
+from beastmode.workspace.answering import index_answer
+from beastmode.workspace.code_blocks import CodeBlock, code_blocks
+from beastmode.workspace.library import Standing
 from beastmode.workspace.requests import ChatParams, chat_request, conversation, plain_chat
 
 
+class Chatted(Answer, kw_only=True):
+    """What a caller gets back from `chat` about a workspace.
+
+    Attributes:
+        context: Whether the workspace could be looked into, and what to do where not.
+        code_blocks: The blocks of code in the answer, each with the file that it is meant for.
+    """
+
+    context: Standing | None = None
+    code_blocks: list[CodeBlock] = []
+
+
 @method("chat")
-def chat(services: Services, caller: Caller, params: ChatParams) -> Reply[Answer]:
+def chat(services: Services, caller: Caller, params: ChatParams) -> Reply[Chatted | Answer]:
     """Answers a question: from the cache where the very same was answered before, else by the best model.
 
-    With `stream` the text comes first, as `$/progress {token, value: {delta}}`; the result holds all of it anyway.
+    In an open workspace the pieces of it that belong to the question go along; `sources` says which. With `stream` the
+    text comes first, as `$/progress {token, value: {delta}}`; the result holds all of it anyway.
     """
     messages = conversation(params)
-    if params.session_id is not None or params.files or params.documents:
+    if params.workspace is not None or not params.use_llm:
+        return _about_workspace(services, caller, params, messages)
+    if params.session_id is not None or params.files or params.documents or params.diagnostics:
         return _prepared(services, caller, params, messages)
     return ask(services, caller, plain_chat(params, messages, caller.user, caller.client))
 
@@ -39,17 +61,59 @@ def ask(services: Services, caller: Caller, request: Request) -> Reply[Answer]:
     return answer
 
 
+async def answered(services: Services, caller: Caller, request: Request) -> Answer:
+    """Asks the gateway, and waits.
+
+    Args:
+        services: The daemon's parts.
+        caller: Who asks, and where progress goes.
+        request: What is asked.
+    """
+    reply = ask(services, caller, request)
+    return reply if isinstance(reply, Answer) else await reply
+
+
+async def _about_workspace(services: Services, caller: Caller, params: ChatParams, messages: list[Message]) -> Chatted:
+    """A chat that names a workspace, open or not, with or without a model."""
+    standing = services.library.standing(params.workspace, retrieve=params.retrieve)
+    answer = await _prepared(services, caller, params, messages)
+    blocks = await asyncio.to_thread(code_blocks, answer.text, standing.path) if standing.path else []
+    return Chatted(**fields_of(answer), context=standing, code_blocks=blocks)
+
+
 async def _prepared(services: Services, caller: Caller, params: ChatParams, messages: list[Message]) -> Answer:
     """Reads what was attached and what was said before, asks, and writes the answer to the session."""
-    request = await chat_request(params, messages, caller.user, caller.client)
+    library, who = services.library, (caller.user, caller.client)
+    begin = None
     if params.session_id is not None:
-        before = await services.sessions.begin(params.session_id, params.message or "")
-        request.messages = [*before, *request.messages]
-    reply = ask(services, caller, request)
-    answer = reply if isinstance(reply, Answer) else await reply
+        begin = partial(services.sessions.begin, params.session_id, params.message or "")
+    if params.use_llm:
+        request = await chat_request(params, messages, *who, begin=begin, library=library)
+        answer = await answered(services, caller, request)
+    else:
+        on_delta = _on_delta(caller) if params.stream else None
+        answer = await index_answer(
+            params,
+            messages,
+            *who,
+            library=library,
+            gateway=services.gateway,
+            clock=services.clock,
+            begin=begin,
+            on_delta=on_delta,
+        )
     if params.session_id is not None:
         await services.sessions.finish(params.session_id, answer.text, answer.model, answer.request_id)
     return answer
+
+
+def fields_of(answer: Answer) -> dict[str, Any]:
+    """An answer's fields by name, for an answer that says more.
+
+    Args:
+        answer: The answer.
+    """
+    return {name: getattr(answer, name) for name in answer.__struct_fields__}
 
 
 def _on_delta(caller: Caller) -> OnDelta | None:
