@@ -46,7 +46,7 @@ def _pattern(line: str) -> GitIgnoreSpecPattern | None:
         return None
     try:
         found = GitIgnoreSpecPattern(bounded)
-    except ValueError:
+    except (ValueError, re.error, RecursionError):
         return None
     return None if found.include is None else found
 
