@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -50,11 +50,40 @@ class Scouted(msgspec.Struct, kw_only=True):
         rest = [name for name in self.names if name not in set(first)][: LISTED_MAX - len(first)]
         return sorted([*first, *rest]), len(self.names) - len(first) - len(rest)
 
-    @property
-    def shown(self) -> list[str]:
-        """Outlines and pieces, as a model sees them."""
-        outlines = "What is defined in some of them:\n\n" + "\n".join(self.outlines)
-        return [*([outlines] if self.outlines else []), *(text for _, text in self.pieces)]
+    def shown(self, room_chars: int) -> list[str]:
+        """Outlines and pieces, as a model sees them.
+
+        Args:
+            room_chars: How much of them.
+        """
+        outlines = within(self.outlines, room_chars // 2)
+        head = "What is defined in some of them:\n\n"
+        return [*([head + "\n".join(outlines)] if outlines else []), *self.found(room_chars // 2)]
+
+    def found(self, room_chars: int, besides: Collection[str] = ()) -> list[str]:
+        """Pieces that the index found.
+
+        Args:
+            room_chars: How much of them.
+            besides: Files that are shown anyway.
+        """
+        return within([text for path, text in self.pieces if path not in besides], room_chars)
+
+
+def within(texts: Sequence[str], room_chars: int) -> list[str]:
+    """The first texts, as long as there is room.
+
+    Args:
+        texts: The best first.
+        room_chars: How much.
+    """
+    kept: list[str] = []
+    for text in texts:
+        room_chars -= len(text)
+        if room_chars < 0:
+            break
+        kept.append(text)
+    return kept
 
 
 def scout(ground: Ground, request: str) -> Scouted:

@@ -136,7 +136,7 @@ class Work:
         made = await generation.run()
         self._saved.proposal = made.proposal
         await asyncio.to_thread(self._shelf.save, self._saved)
-        staged = await self._stage(ground, generation.texts) if self._given.stage and made.edits else None
+        staged = await self._stage(ground, generation.draft.texts) if self._given.stage and made.edits else None
         self._tell("done", "", made.summary)
         return self._result(made, staged)
 
