@@ -143,15 +143,15 @@ def _check(found: os.stat_result, max_bytes: int) -> None:
 
 def _all_of(descriptor: int, max_bytes: int) -> bytes:
     """Reads to the end; what is seen to be binary after the first block is not read on."""
-    pieces = [os.read(descriptor, SNIFF_BYTES)]
-    if b"\0" in pieces[0]:
-        raise LeftOutError("binary")
-    size = len(pieces[0])
-    while pieces[-1]:
-        pieces.append(os.read(descriptor, max_bytes + 1 - size))
-        size += len(pieces[-1])
-        if size > max_bytes:
-            raise LeftOutError("large")
+    pieces: list[bytes] = []
+    left = max_bytes + 1
+    while left and (piece := os.read(descriptor, left if pieces else min(left, SNIFF_BYTES))):
+        if b"\0" in piece:
+            raise LeftOutError("binary")
+        pieces.append(piece)
+        left -= len(piece)
+    if not left:
+        raise LeftOutError("large")
     return b"".join(pieces)
 
 
