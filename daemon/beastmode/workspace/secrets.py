@@ -13,10 +13,6 @@ _NAMES = re.compile(
     r"|.*\.(pem|key|p12|pfx|p8|pkcs12|jks|jceks|keystore|kdb|kdbx|ppk|asc|gpg|pgp|ovpn|mobileprovision|keytab)",
     re.IGNORECASE | re.DOTALL,
 )
-_PUBLIC_NAMES = re.compile(
-    r"(?!.*(?:rsa|dsa|ed25519).*\.(?:pem|key)$)(\.env[._-]?(example|sample|template|dist|schema)|.*\.pub)",
-    re.IGNORECASE | re.DOTALL,
-)
 _FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".gcloud", ".kube", ".password-store", ".secrets"})
 
 _CONTENT = re.compile(
@@ -50,7 +46,7 @@ def named_like_secret(path: str) -> bool:
     *folders, name = path.split("/")
     if any(folder.lower() in _FOLDERS for folder in folders):
         return True
-    return _NAMES.fullmatch(name) is not None and _PUBLIC_NAMES.fullmatch(name) is None
+    return _NAMES.fullmatch(name) is not None and not name.endswith(".pub")
 
 
 def holds_secret(raw: bytes) -> bool:
