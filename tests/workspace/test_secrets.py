@@ -17,13 +17,13 @@ NAMES = """
     Credentials.YAML client_secret.json client_secret_12.json service-account.json service_account_prod.json
     secrets.yaml secrets.toml secret.json kubeconfig terraform.tfstate terraform.tfstate.backup prod.tfvars
     .aws/config home/.ssh/config .gnupg/x master.key private.asc krb5.keytab .env.example
-""".split()
+"""
 
 HARMLESS = """
     app.py environment.py env.py secrets.py workspace/secrets.py credentials.py test_credentials.rs keys.ts
     keyboard.js id_rsa.pub monkey.md token.go secret_santa.rb docs/secrets.md publickey.txt
     environments/prod.yaml
-""".split()
+"""
 
 CONTENTS = [
     "-----BEGIN PRIVATE " + "KEY-----",
@@ -51,12 +51,12 @@ CONTENTS = [
 ]
 
 
-@pytest.mark.parametrize("path", NAMES)
+@pytest.mark.parametrize("path", NAMES.split())
 def test_a_file_is_known_by_its_name(path: str) -> None:
     assert named_like_secret(path)
 
 
-@pytest.mark.parametrize("path", HARMLESS)
+@pytest.mark.parametrize("path", HARMLESS.split())
 def test_code_about_secrets_is_no_secret(path: str) -> None:
     assert not named_like_secret(path)
 
