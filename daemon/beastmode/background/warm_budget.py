@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -16,9 +17,8 @@ from beastmode.metrics.ledger import Ledger
 
 _SPENT = """
     SELECT json_object('usd', coalesce(sum(r.cost_nusd), 0) / 1e9, 'requests', count(*))
-    FROM request r CROSS JOIN kind k ON k.id = r.kind
-    WHERE r.at_us >= :since_us AND k.origin = 'warming' AND k.attempts > 0
-    AND (:workspace IS NULL OR coalesce(k.workspace, '') = :workspace)"""
+    FROM kind k CROSS JOIN request r ON r.kind = k.id AND r.at_us >= :since_us
+    WHERE k.origin = 'warming' AND k.attempts > 0 AND (:workspace IS NULL OR coalesce(k.workspace, '') = :workspace)"""
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -60,6 +60,8 @@ class Budget:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._next_s = 0.0
+        self._remote: dict[str, float] = {}
+        self._limits: dict[str, float] = {}
 
     def limit_usd(self, workspace: str) -> float:
         """What a workspace may spend a day.
@@ -67,17 +69,28 @@ class Budget:
         Args:
             workspace: Its path; empty: requests about none.
         """
-        found = self._settings().remote.get(workspace)
+        found = self._limits.get(workspace)
         return 0.0 if found is None else max(0.0, found)
 
-    async def spent(self, workspace: str | None = None) -> Spent:
+    async def refresh(self) -> None:
+        """Looks where the workspaces of the settings really are, where the settings are new."""
+        remote = self._settings().remote
+        if remote is not self._remote:
+            real = await asyncio.to_thread(
+                lambda: {os.path.realpath(path): usd for path, usd in remote.items() if path}
+            )
+            self._remote, self._limits = remote, real | remote
+
+    async def spent(self, workspace: str | None = None, *, newest: bool = True) -> Spent:
         """What was asked ahead today, by the ledger, with what is held.
 
         Args:
             workspace: Only of this one; None: of all.
+            newest: With all that was recorded so far, and not only what is written already.
         """
         since_s = midnight_s(self._clock.wall_s())
-        found = await self._ledger.ask(_SPENT, {"since_us": int(since_s * 1e6), "workspace": workspace})
+        values = {"since_us": int(since_s * 1e6), "workspace": workspace}
+        found = await self._ledger.ask(_SPENT, values, newest=newest)
         held = [one for one in self._record.held.values() if one.at_s >= since_s and workspace in (None, one.workspace)]
         return Spent(found["usd"] + sum(one.usd for one in held), found["requests"])
 
@@ -96,6 +109,7 @@ class Budget:
             return True
         async with self._lock:
             self._drop_old()
+            await self.refresh()
             limit = self.limit_usd(workspace)
             if limit <= 0 or (await self.spent(workspace)).usd + usd > limit + 1e-12:
                 return False
@@ -136,3 +150,8 @@ class Budget:
     def began(self) -> None:
         """A request is asked ahead: the next one waits."""
         self._next_s = self._clock.mono_s() + 60.0 / self._settings().per_minute
+
+
+def _placed(remote: dict[str, float]) -> dict[str, float]:
+    """The limits by the paths as they are written, and by those without links."""
+    return {os.path.realpath(path): usd for path, usd in remote.items() if path} | remote

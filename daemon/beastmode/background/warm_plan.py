@@ -103,6 +103,7 @@ class Planner:
         Args:
             wish: What could be asked.
         """
+        await self._budget.refresh()
         if wish.path and self._is_unsaved(wish):
             return Plan(wish=wish, why_not="unsaved")
         try:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -166,7 +166,7 @@ class Warming:
 
     async def warm(
         self,
-        workspace: str | None = None,
+        workspaces: Collection[str] | None = None,
         *,
         dry_run: bool = False,
         limit: int | None = None,
@@ -175,7 +175,7 @@ class Warming:
         """Makes everything ready that could be asked, now, letting people go first.
 
         Args:
-            workspace: Only what is about this one.
+            workspaces: Only what is about one of these; None: whatever it is about.
             dry_run: Ask nothing; say what would be asked, and what it may cost.
             limit: Ask at most so many.
             tell: As for `Round.go`.
@@ -184,7 +184,9 @@ class Warming:
             ShuttingDownError: The daemon stopped before it was done.
         """
         parts = self._parts
-        wishes = [one for one in parts.sources.wishes(whole_day=True) if workspace in (None, one.workspace)]
+        wishes = parts.sources.wishes(whole_day=True)
+        if workspaces is not None:
+            wishes = [one for one in wishes if one.workspace in workspaces]
         work = Round(
             settings=parts.settings,
             gateway=parts.gateway,
@@ -212,7 +214,7 @@ class Warming:
     async def status(self) -> dict[str, Any]:
         """How it stands: enabled, what was asked and spent today, the budget, precision, whether it is throttled."""
         parts, settings = self._parts, self._parts.settings()
-        spent = await parts.budget.spent()
+        spent = await parts.budget.spent(newest=False)
         used, judged = parts.record.precision(settings.horizon_s)
         share = parts.record.share
         throttled = [one for one in SOURCES if share(one, settings.horizon_s, settings.precision) < 1.0]

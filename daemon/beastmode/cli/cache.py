@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "explain": f"{_HERE}.cache_explain:explain",
     "export": f"{_HERE}.cache_files:export_entries",
     "import": f"{_HERE}.cache_files:import_entries",
+    "warm": f"{_HERE}.cache_warm:warm",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from beastmode.cli import figures
 from beastmode.cli.screen import Screen
+from beastmode.cli.warm_words import standing
 
 _EXIT = {"degraded": 8, "unhealthy": 9}
 _COLOUR = {"ok": "green", "healthy": "green", "degraded": "yellow"}
@@ -41,6 +42,8 @@ def _show_text(screen: Screen, reply: Mapping[str, Any], health: Mapping[str, An
     models = reply.get("models") or {}
     screen.say(f"models    {models.get('ready', 0)} ready of {models.get('total', 0)}")
     screen.say(f"cache     {_cache(reply.get('cache') or {})}")
+    if reply.get("warming") is not None:
+        screen.say(f"warming   {standing(reply['warming'])}")
     for name, path in (reply.get("sockets") or {}).items():
         if path:
             screen.say(f"{name:<9} {path}")

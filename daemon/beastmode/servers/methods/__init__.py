@@ -18,6 +18,7 @@ from beastmode.servers.methods import (
     sessions,
     stored,
     stored_control,
+    warming,
     workspaces,
 )
 from beastmode.servers.methods.table import METHODS, Method, Nothing, method
@@ -44,5 +45,6 @@ __all__ = [
     "sessions",
     "stored",
     "stored_control",
+    "warming",
     "workspaces",
 ]

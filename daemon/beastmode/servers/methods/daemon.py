@@ -46,6 +46,7 @@ async def status(services: Services, caller: Caller, params: Nothing) -> dict[st
         "models": {"total": len(models), "ready": len(ready)},
         "cache": services.lookup.stats(),
         "workspaces": services.workspaces.rows(),
+        "warming": await services.warming.status() if services.warming is not None else None,
         "warnings": services.loaded.warnings,
         "in_flight": len(services.gateway.flights),
     }
