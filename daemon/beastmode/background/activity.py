@@ -50,8 +50,8 @@ class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         method: How it was asked.
-        params: As the method takes them (`workspace/requests.py`), those that are not as usual; without the texts that
-            an editor held, and without what says how the answer travels.
+        params: Of `action`: its parameters but the texts that the editor held. Of `chat`: `model`, `messages`,
+            `params` (everything else that shapes the answer) and `gather` (an open workspace was looked through).
     """
 
     method: Literal["chat", "action"]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from itertools import islice
 from typing import NamedTuple
+
+import msgspec
 
 from beastmode.background.activity import Identity
 from beastmode.background.trail import START, Place, Trail
 
 SITUATIONS_MAX = 1_500
+TEMPLATES_MAX = 200
 SMOOTHING = 1.5
 UNSEEN = 0.02
 FADING = 0.985
@@ -41,16 +44,16 @@ class Scene:
 
     def __init__(self, trail: Trail, now_s: float) -> None:
         second, last = trail.before(now_s)
-        edited = [*trail.edited][-1:-4:-1]
+        edited = [*islice(reversed(trail.edited), 2)]
         self._relations: dict[Place, str] = {}
-        asked = [place_of(one) for one in reversed(trail.asked)]
-        for name, place in (*zip("EFG", edited, strict=False), *zip("ABCD", asked, strict=False)):
-            if place[1]:
-                self._relations[place] = self._relations.get(place, "") + name
+        for names, places in (("EF", edited), ("AB", [place_of(last), place_of(second)])):
+            for name, place in zip(names, places, strict=False):
+                if place[1] and not self._relations.get(place, "").endswith(("A", "B")):
+                    self._relations[place] = self._relations.get(place, "") + name
         self._opened = trail.opened
         self._last = last.workspace, last.path
         since = ""
-        if trail.signal in ("edited", "saved") and edited:
+        if trail.signal in ("edited", "saved", "switched") and edited:
             since = "same" if edited[0] == place_of(last) else "file" if edited[0][1] == last.path else "other"
         elif trail.signal == "opened":
             since = "same" if trail.opened == self._last else "other"
@@ -76,35 +79,39 @@ class Scene:
         return "opened" if place == self._opened else "file" if place == self._last else "else"
 
 
-class Habits:
-    """Counts of templates by situation."""
+class Habits(msgspec.Struct):
+    """Counts of templates by situation.
 
-    def __init__(self) -> None:
-        self._counts: OrderedDict[Situation, dict[Template, float]] = OrderedDict()
-        self._totals: dict[Situation, float] = {}
+    Attributes:
+        counts: How often each template came in a situation; what came long ago counts less.
+        totals: How much that is for a situation.
+    """
+
+    counts: dict[Situation, dict[Template, float]] = {}
+    totals: dict[Situation, float] = {}
 
     def learn(self, scene: Scene, template: Template) -> None:
         """Counts what was asked in a situation."""
         for situation in scene.situations:
-            counts = self._counts.setdefault(situation, {})
-            self._counts.move_to_end(situation)
+            counts = self.counts[situation] = self.counts.pop(situation, {})
             for one in counts:
                 counts[one] *= FADING
             counts[template] = counts.get(template, 0.0) + 1.0
-            self._totals[situation] = self._totals.get(situation, 0.0) * FADING + 1.0
-            if len(counts) > 200:
+            self.totals[situation] = self.totals.get(situation, 0.0) * FADING + 1.0
+            if len(counts) > TEMPLATES_MAX:
                 del counts[min(counts, key=counts.__getitem__)]
-        while len(self._counts) > SITUATIONS_MAX:
-            del self._totals[self._counts.popitem(last=False)[0]]
+        while len(self.counts) > SITUATIONS_MAX:
+            oldest = next(iter(self.counts))
+            del self.counts[oldest], self.totals[oldest]
 
     def likelihoods(self, scene: Scene, template: Template) -> tuple[float, float]:
         """Logarithms of how likely a template is: in the coarse situation, and in the finest one that is known."""
         share, coarse = UNSEEN, 0.0
         for level, situation in enumerate(scene.situations):
-            counts = self._counts.get(situation)
+            counts = self.counts.get(situation)
             if counts is not None:
                 seen = counts.get(template, 0.0)
-                share = (seen + SMOOTHING * share) / (self._totals[situation] + SMOOTHING)
+                share = (seen + SMOOTHING * share) / (self.totals[situation] + SMOOTHING)
             if level == 1:
                 coarse = share
         return math.log(coarse), math.log(share)

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import msgspec
 
 from beastmode.background.activity import Activity, Identity
-from beastmode.background.habits import Habits, Scene, place_of
+from beastmode.background.evidence import FEATURES, Evidence
+from beastmode.background.habits import Habits, Scene
 from beastmode.background.ranking import Ranking
-from beastmode.background.trail import DAY_S, LONG_S, SHORT_S, START, Known, Trail
+from beastmode.background.trail import START, File, Trail
 
-RECENT_MAX = 60
-PLACE_MAX = 40
-FREQUENT_MAX = 30
+RECENT_MAX = 50
+PLACE_MAX = 30
 FILES_MAX = 60
 SYMBOLS_MAX = 40
 WORDS_MAX = 8
+NEW_PLACES_MAX = 8
 
-FEATURES = {
-    "seen": 0.5,
-    "habit": 0.4,
-    "situation": 0.8,
-    "often lately": 0.3,
-    "often": 0.3,
-    "minutes ago": -0.5,
-    "an hour ago": 0.3,
-    "follows": 1.5,
-    "follows the one before": 0.7,
-    "answered": -1.5,
-    "edited since": 0.7,
-    "this time of day": 1.5,
-    "today already": 0.0,
-}
-"""What is looked at, and its weight before anything was learned."""
+Words = tuple[str, str, str]
+"""Action, digest of the words, user."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -83,22 +68,45 @@ class Guess(msgspec.Struct, frozen=True):
         return Identity(self.action, self.workspace, self.path, self.symbol, self.question, self.user)
 
 
-class Predictor:
-    """Learns from one event after the other, and guesses the next request."""
+class Learned(msgspec.Struct):
+    """All that a predictor knows, as it can be kept.
 
-    def __init__(self) -> None:
-        self._trail = Trail()
-        self._habits = Habits()
-        self._ranking = Ranking([*FEATURES.values()])
-        self._files: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
-        self._words: OrderedDict[tuple[str, str, str], Identity] = OrderedDict()
+    Attributes:
+        trail: What was done lately.
+        habits: What is usual.
+        ranking: What counts how much.
+        files: Symbols of files, in order; the file that was looked at last at the end.
+        words: What was asked about files in which words, and where last.
+        features: Names of the features that the ranking weighs.
+    """
+
+    trail: Trail = msgspec.field(default_factory=Trail)
+    habits: Habits = msgspec.field(default_factory=Habits)
+    ranking: Ranking = msgspec.field(
+        default_factory=lambda: Ranking([*FEATURES.values()], [1.0] * len(FEATURES)),
+    )
+    files: dict[File, list[str]] = {}
+    words: dict[Words, Identity] = {}
+    features: list[str] = msgspec.field(default_factory=lambda: [*FEATURES])
+
+
+class Predictor:
+    """Learns from one event after the other, and guesses the next request.
+
+    Args:
+        learned: What is known already; it is changed.
+    """
+
+    def __init__(self, learned: Learned | None = None) -> None:
+        self.learned = learned if learned is not None and learned.features == [*FEATURES] else Learned()
 
     def file(self, workspace: str, path: str, symbols: Sequence[str]) -> None:
         """Says which functions and classes a file has, in order."""
-        self._files[workspace, path] = [*symbols[:SYMBOLS_MAX]]
-        self._files.move_to_end((workspace, path))
-        if len(self._files) > FILES_MAX:
-            self._files.popitem(last=False)
+        files = self.learned.files
+        files.pop((workspace, path), None)
+        files[workspace, path] = [*symbols[:SYMBOLS_MAX]]
+        if len(files) > FILES_MAX:
+            del files[next(iter(files))]
 
     def observe(self, event: Activity) -> None:
         """Learns from what was done.
@@ -106,23 +114,24 @@ class Predictor:
         Args:
             event: A request, or a sign from an editor.
         """
+        learned = self.learned
         if not event.is_request:
-            self._trail.sign(event)
+            learned.trail.sign(event)
             return
         one = event.identity
-        scene = Scene(self._trail, event.at_s)
+        scene = Scene(learned.trail, event.at_s)
         candidates = self._candidates(event.at_s)
         if one in candidates:
-            vectors = self._vectors(candidates, scene, event.at_s)
-            self._ranking.learn(vectors, [*candidates].index(one), self._ranking.probabilities(vectors))
-        self._habits.learn(scene, scene.template(one))
-        self._trail.ask(event)
+            vectors = self._evidence(scene, event.at_s).of(candidates)
+            learned.ranking.learn(vectors, candidates.index(one), learned.ranking.probabilities(vectors))
+        learned.habits.learn(scene, scene.template(one))
+        learned.trail.ask(event)
         if one.path:
             words = one.action, one.question, one.user
-            self._words[words] = one
-            self._words.move_to_end(words)
-            if len(self._words) > WORDS_MAX * 4:
-                self._words.popitem(last=False)
+            learned.words.pop(words, None)
+            learned.words[words] = one
+            if len(learned.words) > WORDS_MAX * 4:
+                del learned.words[next(iter(learned.words))]
 
     def guesses(self, now_s: float, context: Context | None = None, limit: int = 5) -> list[Guess]:
         """The most likely next requests, the likeliest first.
@@ -134,8 +143,8 @@ class Predictor:
         """
         wanted = context or Context()
         candidates = self._candidates(now_s)
-        scene = Scene(self._trail, now_s)
-        shares = self._ranking.probabilities(self._vectors(candidates, scene, now_s))
+        vectors = self._evidence(Scene(self.learned.trail, now_s), now_s).of(candidates)
+        shares = self.learned.ranking.probabilities(vectors)
         found = [
             (share, one)
             for one, share in zip(candidates, shares, strict=True)
@@ -145,71 +154,37 @@ class Predictor:
         return [self._guess(one, share) for share, one in found[:limit]]
 
     def _guess(self, one: Identity, share: float) -> Guess:
-        seen = one in self._trail.known
-        like = None if seen else self._words.get((one.action, one.question, one.user))
+        seen = one in self.learned.trail.known
+        like = None if seen else self.learned.words.get((one.action, one.question, one.user))
         return Guess(*one, probability=share, seen=seen, like=like)
 
-    def _candidates(self, now_s: float) -> dict[Identity, None]:
+    def _evidence(self, scene: Scene, now_s: float) -> Evidence:
+        return Evidence(self.learned.trail, self.learned.habits, self.learned.files, scene, now_s)
+
+    def _candidates(self, now_s: float) -> list[Identity]:
         """What may come next, the same in the same order each time."""
-        trail = self._trail
+        trail = self.learned.trail
         second, last = trail.before(now_s)
-        found: dict[Identity, None] = {}
-        found.update(dict.fromkeys(islice(reversed(trail.known), RECENT_MAX)))
-        found.update(dict.fromkeys(trail.known[last].followers))
-        found.update(dict.fromkeys(trail.known[second].second))
-        found.update(dict.fromkeys(trail.known[START].followers))
-        for place in {trail.opened: None, (last.workspace, last.path): None, (second.workspace, second.path): None}:
+        found: dict[Identity, None] = dict.fromkeys(islice(reversed(trail.known), RECENT_MAX))
+        for table in (
+            trail.known[last].followers if last in trail.known else {},
+            trail.known[second].second if second in trail.known else {},
+            trail.known[START].followers,
+            trail.looked.get(trail.opened, {}),
+        ):
+            found.update(dict.fromkeys(table))
+        for place in dict.fromkeys((trail.opened, (last.workspace, last.path), (second.workspace, second.path))):
             found.update(dict.fromkeys(islice(reversed(trail.places.get(place, {})), PLACE_MAX)))
         found.update(dict.fromkeys(self._never_asked()))
         found.pop(START, None)
-        return found
+        return [*found]
 
     def _never_asked(self) -> Iterator[Identity]:
         """What this person asks about other places, asked of what is worked on now."""
-        trail = self._trail
-        places = dict.fromkeys([*trail.edited][-1:-3:-1])
-        workspace, path = trail.opened
-        places.update(dict.fromkeys((workspace, path, symbol) for symbol in self._files.get(trail.opened, [])[:12]))
-        for action, question, user in islice(reversed(self._words), WORDS_MAX):
-            for where, file, symbol in places:
-                yield Identity(action, where, file, symbol, question, user)
-
-    def _vectors(self, candidates: dict[Identity, None], scene: Scene, now_s: float) -> list[list[float]]:
-        templates = [scene.template(one) for one in candidates]
-        crowds = Counter(templates)
-        second, last = self._trail.before(now_s)
-        followers, seconds = self._trail.known[last].followers, self._trail.known[second].second
-        all_followers, all_seconds = sum(followers.values()) + 0.5, sum(seconds.values()) + 0.5
-        likely = {one: self._habits.likelihoods(scene, one) for one in crowds}
-        vectors = []
-        for one, template in zip(candidates, templates, strict=True):
-            crowd = math.log(crowds[template])
-            coarse, fine = likely[template]
-            known = self._trail.known.get(one)
-            vector = [0.0 if known is None else 1.0, coarse - crowd, fine - crowd]
-            vector += [0.0] * 4 if known is None else self._memory(known, now_s)
-            vector += [followers.get(one, 0.0) / all_followers, seconds.get(one, 0.0) / all_seconds]
-            vector += self._state(one, known, now_s)
-            vectors.append(vector)
-        return vectors
-
-    @staticmethod
-    def _memory(known: Known, now_s: float) -> list[float]:
-        passed_s = max(0.0, now_s - known.last_s)
-        return [
-            math.log1p(known.short * math.exp2(-passed_s / SHORT_S)),
-            math.log1p(known.long * math.exp2(-passed_s / LONG_S)),
-            math.exp(-passed_s / 300),
-            math.exp(-passed_s / 3600),
-        ]
-
-    def _state(self, one: Identity, known: Known | None, now_s: float) -> list[float]:
-        """Whether it has its answer, or a new one is due."""
-        if known is None:
-            return [0.0] * 4
-        edited_s = self._trail.edited.get(place_of(one), -math.inf)
-        answered = float(edited_s <= known.last_s and now_s - known.last_s < 1800)
-        time_s = now_s % DAY_S
-        near = max((math.exp(-abs(one_s - time_s) / 1800) for one_s in known.times_s), default=0.0)
-        today = float(now_s // DAY_S == known.last_s // DAY_S)
-        return [answered, float(edited_s > known.last_s), near * (1 - today), today if not one.path else 0.0]
+        trail, learned = self.learned.trail, self.learned
+        places = dict.fromkeys(islice(reversed(trail.edited), 2))
+        symbols = learned.files.get(trail.opened, [])
+        places.update(dict.fromkeys((*trail.opened, symbol) for symbol in symbols[:NEW_PLACES_MAX]))
+        for action, question, user in islice(reversed(learned.words), WORDS_MAX):
+            for workspace, path, symbol in places:
+                yield Identity(action, workspace, path, symbol, question, user)

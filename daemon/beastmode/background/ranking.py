@@ -6,27 +6,28 @@ import math
 from collections.abc import Sequence
 from operator import mul
 
+import msgspec
+
 STEP = 0.25
 WEIGHT_MAX = 8.0
 
 Vector = Sequence[float]
 
 
-class Ranking:
+class Ranking(msgspec.Struct):
     """Weights of features, learned by which candidate it was in the end.
 
-    Each weight has a step of its own, which shrinks with what it has learned already (AdaGrad), and stays near what it
-    was at the start until there is reason to leave it.
+    Each weight has a step of its own, which shrinks with what it has learned already (AdaGrad).
 
-    Args:
-        start: The weights before anything was learned.
+    Attributes:
+        weights: Of each feature.
+        squares: How far each has been moved already.
 
     Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 12 (2011).
     """
 
-    def __init__(self, start: Vector) -> None:
-        self.weights = [*start]
-        self.squares = [1.0] * len(self.weights)
+    weights: list[float] = []
+    squares: list[float] = []
 
     def probabilities(self, candidates: Sequence[Vector]) -> list[float]:
         """How likely each candidate is; they add up to 1.

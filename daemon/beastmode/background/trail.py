@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from typing import Any
 
 import msgspec
 
@@ -16,12 +16,16 @@ KNOWN_MAX = 3_000
 PLACES_MAX = 500
 TIMES_MAX = 6
 FOLLOWERS_MAX = 24
+ASKED_MAX = 4
 
 START = Identity("start")
 """Stands before the first request after a long pause."""
 
 Place = tuple[str, str, str]
 """Workspace, file and symbol."""
+
+File = tuple[str, str]
+"""Workspace and file."""
 
 
 class Known(msgspec.Struct):
@@ -53,26 +57,30 @@ class Known(msgspec.Struct):
         self.last_s = at_s
 
 
-class Trail:
+class Trail(msgspec.Struct):
     """What was done lately, and what is known of every request that was made.
 
     Attributes:
         known: What is known of each request, the one made last at the end.
         places: Requests about each file, the file that was asked about last at the end.
+        looked: What was asked first after a file was opened.
         asked: The last requests, the newest last.
         edited: Symbols that were edited, and when, the newest last.
         opened: Workspace and file that were looked at last.
+        fresh: It was opened since the last request.
         signal: What an editor told of since the last request: nothing, opened, edited, saved or switched.
+        last_s: When the last request was made.
     """
 
-    def __init__(self) -> None:
-        self.known: OrderedDict[Identity, Known] = OrderedDict({START: Known()})
-        self.places: OrderedDict[tuple[str, str], dict[Identity, None]] = OrderedDict()
-        self.asked: deque[Identity] = deque([START, START], maxlen=4)
-        self.edited: OrderedDict[Place, float] = OrderedDict()
-        self.opened: tuple[str, str] = ("", "")
-        self.signal = ""
-        self.last_s = -math.inf
+    known: dict[Identity, Known] = msgspec.field(default_factory=lambda: {START: Known()})
+    places: dict[File, dict[Identity, None]] = {}
+    looked: dict[File, dict[Identity, float]] = {}
+    asked: list[Identity] = msgspec.field(default_factory=lambda: [START, START])
+    edited: dict[Place, float] = {}
+    opened: File = ("", "")
+    fresh: bool = False
+    signal: str = ""
+    last_s: float = 0.0
 
     def before(self, now_s: float) -> tuple[Identity, Identity]:
         """The request before the last one, and the last one; after a long pause it is the start of something new."""
@@ -82,18 +90,19 @@ class Trail:
 
     def sign(self, event: Activity) -> None:
         """An editor told of a file."""
+        if event.kind == "closed":
+            return
+        if event.symbol:
+            _renew(self.edited, (event.workspace, event.path, event.symbol), event.at_s, PLACES_MAX)
         if event.kind == "switched":
             self.signal = "switched"
             return
-        if event.kind == "closed":
-            return
-        self.opened = event.workspace, event.path
-        if event.kind == "opened":
-            self.signal = self.signal or "opened"
-            return
-        self.signal = event.kind
-        if event.symbol:
-            _newest(self.edited, (event.workspace, event.path, event.symbol), event.at_s, PLACES_MAX)
+        if self.opened != (event.workspace, event.path):
+            self.opened, self.fresh = (event.workspace, event.path), True
+        if event.kind != "opened":
+            self.signal = event.kind
+        elif not self.signal:
+            self.signal = "opened"
 
     def ask(self, event: Activity) -> None:
         """A request was made."""
@@ -101,31 +110,40 @@ class Trail:
         second, last = self.before(event.at_s)
         if last == START:
             self.asked.append(START)
-        for table in (self.known[last].followers, self.known[second].second):
-            _followed(table, one)
-        known = self.known.setdefault(one, Known())
+        for before, name in ((last, "followers"), (second, "second")):
+            if (earlier := self.known.get(before)) is not None:
+                _followed(getattr(earlier, name), one)
+        known = self.known.pop(one, None) or Known()
         known.now(event.at_s)
-        self.known.move_to_end(one)
+        self.known[one] = known
         if one.path:
             place = one.workspace, one.path
-            self.places.setdefault(place, {})[one] = None
-            self.places.move_to_end(place)
-            self.opened = place
-        self.asked.append(one)
+            if self.fresh and self.opened == place:
+                looked = self.looked.pop(place, {})
+                _followed(looked, one)
+                _renew(self.looked, place, looked, PLACES_MAX)
+            there = self.places.get(place, {})
+            there.pop(one, None)
+            there[one] = None
+            _renew(self.places, place, there, KNOWN_MAX)
+            self.opened, self.fresh = place, False
+        self.asked = [*self.asked, one][-ASKED_MAX:]
         self.signal = ""
         self.last_s = event.at_s
         self._bound()
 
     def _bound(self) -> None:
         """Forgets what was not asked for longest."""
-        self.known.move_to_end(START)
-        while len(self.known) > KNOWN_MAX:
-            oldest, _ = self.known.popitem(last=False)
-            place = oldest.workspace, oldest.path
-            if place in self.places:
-                self.places[place].pop(oldest, None)
-                if not self.places[place]:
-                    del self.places[place]
+        if len(self.known) <= KNOWN_MAX:
+            return
+        self.known[START] = self.known.pop(START)
+        oldest = next(iter(self.known))
+        del self.known[oldest]
+        place = oldest.workspace, oldest.path
+        if place in self.places:
+            self.places[place].pop(oldest, None)
+            if not self.places[place]:
+                del self.places[place]
 
 
 def _followed(table: dict[Identity, float], after: Identity) -> None:
@@ -137,8 +155,9 @@ def _followed(table: dict[Identity, float], after: Identity) -> None:
         del table[min(table, key=table.__getitem__)]
 
 
-def _newest(table: OrderedDict[Place, float], place: Place, at_s: float, limit: int) -> None:
-    table[place] = at_s
-    table.move_to_end(place)
+def _renew(table: dict[Any, Any], key: Any, value: Any, limit: int) -> None:
+    """Puts something at the end of a table; where that is full, the oldest goes."""
+    table.pop(key, None)
+    table[key] = value
     if len(table) > limit:
-        table.popitem(last=False)
+        del table[next(iter(table))]
