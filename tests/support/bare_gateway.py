@@ -79,7 +79,9 @@ class Meaning:
     def why_not(self, request: Request, key: Any) -> str | None:
         return self.refusal
 
-    async def find(self, key: Any) -> Decision:
+    async def find(self, key: Any, holds: Any = None) -> Decision:
+        if holds is not None and self.decision.found is not None:
+            return msgspec.structs.replace(self.decision, found=await holds(self.decision.found))
         return self.decision
 
     def served(self, request: Request, key: Any, entry: Entry, group: str) -> None:

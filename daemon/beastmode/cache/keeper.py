@@ -7,8 +7,11 @@ import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from beastmode.cache.key import Key, make_key
 from beastmode.cache.lookup import Lookup
-from beastmode.core.types import Completion, Entry, Kind
+from beastmode.core.types import Completion, Entry, Kind, Request
 
 if TYPE_CHECKING:  # it needs numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
@@ -33,6 +36,7 @@ class Keeper:
         self._semantic = semantic
         self._learning: set[asyncio.Task[None]] = set()
         self._answered: OrderedDict[str, bytes] = OrderedDict()
+        self._variants: dict[str, str] = {}
 
     def keep(self, entry: Entry, *, by_meaning: bool) -> None:
         """Stores an answer now, and makes it findable by its vector a little later.
@@ -55,10 +59,19 @@ class Keeper:
             if not entry.vector:
                 entry = await semantic.vectorise(entry)
                 if entry.vector:
-                    self._lookup.store(entry)
+                    await self._store_vector(entry)
             await semantic.add(entry)
         except Exception:
             log.warning("an answer was stored without its vector", exc_info=True)
+
+    async def _store_vector(self, entry: Entry) -> None:
+        """Puts a vector into an entry, which may have got other variants while the vector was made."""
+        if entry.pieces:
+            now = await self._lookup.peek(entry.key)
+            if now is None:
+                return
+            entry = msgspec.structs.replace(now, vector=entry.vector, embedder=entry.embedder)
+        self._lookup.store(entry)
 
     def note(self, request_id: str, key: bytes) -> None:
         """Remembers which stored answer a request got or left.
@@ -69,7 +82,21 @@ class Keeper:
         """
         self._answered[request_id] = key
         if len(self._answered) > ANSWERED_MAX:
-            self._answered.popitem(last=False)
+            oldest, _ = self._answered.popitem(last=False)
+            self._variants.pop(oldest, None)
+
+    def note_variant(self, request_id: str, paid_by: str) -> None:
+        """Remembers which of an entry's variants a request got or left, beside `note`.
+
+        Args:
+            request_id: The request.
+            paid_by: The request that paid for the variant.
+        """
+        self._variants[request_id] = paid_by
+
+    def variant_of(self, request_id: str) -> str | None:
+        """Which request paid for the variant that a request got or left; None: it got none, or long ago."""
+        return self._variants.get(request_id)
 
     def entry_of(self, request_id: str) -> bytes | None:
         """The exact key of the stored answer that one of the last twenty thousand requests got or left."""
@@ -83,6 +110,21 @@ class Keeper:
     def answered(self) -> list[bytes]:
         """The exact keys of the stored answers that the last twenty thousand requests got or left, one a request."""
         return list(self._answered.values())
+
+
+def keys_for(request: Request, key: Key, completion: Completion, served: str) -> list[Key]:
+    """The keys that an answer is stored under: of the model that gave it, and of `auto` where that was asked.
+
+    Args:
+        request: What was asked.
+        key: Its key.
+        completion: The answer; one that is not to be stored has no keys.
+        served: The model that gave it.
+    """
+    if not storable(completion, request.kind):
+        return []
+    keys = [key] if request.model in ("auto", served) else []
+    return keys if request.model == served else [*keys, make_key(request, served)]
 
 
 def storable(completion: Completion, kind: Kind) -> bool:

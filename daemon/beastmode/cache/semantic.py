@@ -7,6 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +39,8 @@ CHECK_S = 1.0
 IN_THE_MAKING = "being made ready"
 
 Fetch = Callable[[bytes], Awaitable[Found | None]]
+Holds = Callable[[Found], Awaitable[Found | None]]
+"""The answer of an entry that is true now; None where none of them is."""
 
 
 class Semantic:
@@ -98,15 +101,20 @@ class Semantic:
         """Says in one sentence why a request is matched exactly only; None where it may be matched by meaning."""
         return why_exact_only(request, self.settings.max_temperature) or too_long(key.text)
 
-    async def find(self, key: Key) -> Decision:
-        """Looks for another wording's answer, for at most the deadline; what comes too late is used next time."""
+    async def find(self, key: Key, holds: Holds | None = None) -> Decision:
+        """Looks for another wording's answer, for at most the deadline; what comes too late is used next time.
+
+        Args:
+            key: Key of the request.
+            holds: Looks whether what was found is still true; None: it is, whatever happens to files.
+        """
         unready = self._why_unready()
         if unready is not None:  # said without a deadline, which costs more than the answer
             self.counts["misses"] += 1
             return Decision(result="miss", why=unready)
         try:
             async with asyncio.timeout(self.settings.deadline_ms / 1e3):
-                decision = await self.decide(key)
+                decision = await self.decide(key, holds)
         except TimeoutError:
             self.counts["late"] += 1
             return Decision(result="miss", why=f"the semantic step took over {self.settings.deadline_ms:g} ms")
@@ -120,19 +128,22 @@ class Semantic:
             decision.why = f"shadow mode: {decision.why}"
         return decision
 
-    async def decide(self, key: Key) -> Decision:
+    async def decide(self, key: Key, holds: Holds | None = None) -> Decision:
         """Decides without a deadline, as `cache.lookup` does."""
-        decision = await self._decide(key)
+        decision = await self._decide(key, holds)
         self._count(decision)
         self._leave_to_judge(key, decision)
         return decision
 
-    async def _decide(self, key: Key) -> Decision:
+    async def _decide(self, key: Key, holds: Holds | None = None) -> Decision:
         unready = self._why_unready()
         if unready is not None:
             return Decision(result="miss", why=unready)
         alias = self.pairs.alias(key.exact)
-        if alias is not None and (found := await self._fetch(alias)) is not None:
+        found = await self._fetch(alias) if alias is not None else None
+        if found is not None and holds is not None:
+            found = await holds(found)
+        if found is not None:
             return Decision(result="hit", why="a judge approved this pair", found=found, confidence=1.0)
         embedding, near, why_not = await self._run(lambda: self._search(key))
         if embedding is None:
@@ -143,7 +154,15 @@ class Semantic:
         if not (may_ask and self.index.may_ask_store):  # it was away, and may have them all the same
             gone = []
         present = [(found, similarity) for found, _, similarity in candidates if found is not None]
-        return await self._run(lambda: self._judge(key, present, gone))
+        decision = await self._run(lambda: self._judge(key, present, gone))
+        while holds is not None and decision.found is not None:
+            held = await holds(decision.found)
+            if held is not None:
+                decision.found = held
+                break
+            present = [one for one in present if one[0] is not decision.found]
+            decision = await self._run(partial(self._judge, key, present, []))
+        return decision
 
     def _search(self, key: Key) -> tuple[Embedding | None, list[Match], str]:
         why_not = eligible(key.text)

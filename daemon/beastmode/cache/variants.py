@@ -19,9 +19,6 @@ VARIANTS_MAX = 4
 VARIANTS_MAX_BYTES = 256 << 10
 PIECES_MAX = 512
 
-Made = Callable[[Variant], bool]
-"""Says of an answer whether it is meant."""
-
 
 class Truth(Protocol):
     """Knows what the files of a workspace are at this moment."""
@@ -111,27 +108,25 @@ class Variants:
         if self.used is not None:
             self.used(request, entry)
 
-    async def drop(self, key: bytes, meant: Made) -> int:
+    async def drop(self, key: bytes, meant: Callable[[Variant], bool]) -> tuple[int, bool]:
         """Takes answers out of an entry, whose others stay.
 
         Args:
             key: Its exact key.
-            meant: Which answers.
+            meant: Says which answers.
 
         Returns:
-            How many went; the last one takes the entry with it.
+            How many went, and whether that were all: then the entry is to be forgotten, which the caller does.
         """
         async with self._storing:
             entry = await self._lookup.peek(key)
             if entry is None:
-                return 0
+                return 0, False
             answers = answers_of(entry)
             kept = [one for one in answers if not meant(one)]
-            if not kept:
-                self._lookup.remove([key])
-            elif len(kept) < len(answers):
+            if kept and len(kept) < len(answers):
                 self._lookup.store(with_answers(entry, kept))
-            return len(answers) - len(kept)
+            return len(answers) - len(kept), not kept
 
     async def _put_in_front(self, entry: Entry) -> None:
         async with self._storing:

@@ -8,8 +8,10 @@ import msgspec
 
 from beastmode.cache.decision import Decision, Neighbour
 from beastmode.cache.key import Key, make_key
+from beastmode.cache.variants import answers_of
+from beastmode.core.clock import rfc3339
 from beastmode.core.errors import BadInputError, NotFoundError
-from beastmode.core.types import Completion, Entry, Message, Request
+from beastmode.core.types import Completion, Entry, Gathered, Message, Request, Variant
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
 
@@ -82,16 +84,47 @@ class LookupResult(msgspec.Struct, kw_only=True):
     entry: str | None = None
 
 
+class ExplainParams(LookupParams, forbid_unknown_fields=True):
+    """What to explain.
+
+    Attributes:
+        workspace: The open workspace that the question is about, where it was asked with what is found there.
+    """
+
+    workspace: str | None = None
+
+
+class VariantShown(msgspec.Struct, kw_only=True):
+    """A stored answer that was made from pieces of a workspace.
+
+    Attributes:
+        holds: All of them are what they were: it would be served.
+        paths: The files that they lie in.
+        changed: Those of them whose pieces are other ones now, or gone.
+        model: The model that gave it.
+        stored_at: RFC 3339, UTC.
+        request_id: The request that paid for it.
+    """
+
+    holds: bool
+    paths: list[str]
+    changed: list[str]
+    model: str
+    stored_at: str
+    request_id: str
+
+
 class Explanation(msgspec.Struct, kw_only=True):
     """Why a prompt is or is not answered from the cache.
 
     Attributes:
-        result: hit_exact, hit_semantic, miss or bypass.
+        result: hit_exact, hit_semantic, miss, bypass, or stale: what is stored is not true any more.
         why: One sentence.
         scope: Digest of everything but the prompt; answers of another scope are never seen.
         entry: The key of this very prompt.
         threshold: Least confidence that is served here.
         neighbours: Stored prompts that are near, with similarity, confidence, deciding guard and differing words.
+        variants: Of a question about a workspace: its stored answers, the last used first.
     """
 
     result: str
@@ -100,6 +133,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     entry: str
     threshold: float | None = None
     neighbours: list[Neighbour] = []
+    variants: list[VariantShown] = []
 
 
 def _asked(services: Services, caller: Caller, params: LookupParams | PutParams) -> tuple[Request, Key]:
@@ -175,29 +209,73 @@ async def cache_put(services: Services, caller: Caller, params: PutParams) -> di
 
 
 @method("cache.explain")
-async def cache_explain(services: Services, caller: Caller, params: LookupParams) -> Explanation:
-    """Says why a prompt is or is not answered from the cache: scope, neighbours, what differs, who decided."""
+async def cache_explain(services: Services, caller: Caller, params: ExplainParams) -> Explanation:
+    """Says why a prompt is or is not answered from the cache: scope, neighbours, what differs, who decided.
+
+    Of a question about a workspace it says which of its stored answers are true now, and which files changed.
+    """
     request, key = _asked(services, caller, params)
+    if params.workspace is not None:
+        key = _about_workspace(services, request, params.workspace)
     exact = await services.lookup.find(key)
+    variants = await _variants(services, request, exact.entry) if exact is not None and exact.entry.pieces else []
     if services.semantic is None:
         decision = Decision(result="miss", why="no embedder is installed: beast plugins")
     else:
         await services.semantic.prepare()
         decision = await services.semantic.explain(request, key)
-    result = "hit_exact" if exact is not None else "hit_semantic" if decision.result == "hit" else decision.result
+    result: str = "hit_exact" if exact is not None else "hit_semantic" if decision.result == "hit" else decision.result
+    why = "the same prompt was stored before" if exact is not None else decision.why
+    if variants and not any(one.holds for one in variants):
+        result, why = "stale", f"changed since: {', '.join(variants[0].changed)}"
     return Explanation(
         result=result,
-        why="the same prompt was stored before" if exact is not None else decision.why,
+        why=why,
         scope=key.scope.hex(),
         entry=key.exact.hex(),
         threshold=decision.threshold,
         neighbours=decision.neighbours,
+        variants=variants,
     )
+
+
+def _about_workspace(services: Services, request: Request, path: str) -> Key:
+    """Makes a request one about a workspace; its key is that of what `chat` asks there."""
+
+    async def nothing() -> Gathered:
+        return Gathered(request.messages, [])
+
+    workspace = services.workspaces.find(path)
+    request.workspace, request.gather = path if workspace is None else workspace.root, nothing
+    return make_key(request)
+
+
+async def _variants(services: Services, request: Request, entry: Entry) -> list[VariantShown]:
+    hold = services.gateway.variants.hold
+    shown = []
+    for one in answers_of(entry):
+        paths = list(dict.fromkeys(piece.path for piece in one.pieces))
+        pieces = {path: [piece for piece in one.pieces if piece.path == path] for path in paths}
+        changed = [path for path in paths if await hold(request, pieces[path]) is None]
+        shown.append(
+            VariantShown(
+                holds=not changed,
+                paths=paths,
+                changed=changed,
+                model=one.model,
+                stored_at=rfc3339(one.stored_at_s),
+                request_id=one.request_id,
+            )
+        )
+    return shown
 
 
 @method("cache.reject")
 async def cache_reject(services: Services, caller: Caller, params: RejectParams) -> dict[str, Any]:
-    """Says that a stored answer was wrong: the pair of prompts is denied for good, or the entry removed."""
+    """Says that a stored answer was wrong: the pair of prompts is denied for good, or the entry removed.
+
+    Of an entry that has several answers, made from other pieces of a workspace each, a request's own is removed.
+    """
     semantic = services.semantic
     if (params.request_id is None) == (params.entry is None):
         raise BadInputError("`cache.reject` takes either `request_id` or `entry`.", tips=["beast requests"])
@@ -216,8 +294,21 @@ async def cache_reject(services: Services, caller: Caller, params: RejectParams)
             f"Which stored answer {params.request_id} got is not known any more.",
             tips=["beast cache explain PROMPT names the entry; then: beast cache reject --entry ENTRY"],
         )
+    paid_by = services.gateway.keeper.variant_of(params.request_id or "")
+    if paid_by is not None and not await _drop_variant(services, key, paid_by):
+        return {"rejected": "variant", "entry": key.hex()}
     await services.forget_entries([key])
     return {"rejected": "entry", "entry": key.hex()}
+
+
+async def _drop_variant(services: Services, key: bytes, paid_by: str) -> bool:
+    """Takes one answer out of an entry; True where there is no other in it."""
+
+    def meant(variant: Variant) -> bool:
+        return variant.request_id == paid_by
+
+    _, all_gone = await services.gateway.variants.drop(key, meant)
+    return all_gone
 
 
 def _entry_key(text: str) -> bytes:
@@ -236,11 +327,12 @@ def _entry_key(text: str) -> bytes:
 def cache_stats(services: Services, caller: Caller, params: Nothing) -> dict[str, Any]:
     """Counts entries, bytes, hits and misses of each tier, stale answers, and what the semantic step decided and why.
 
-    `stale` counts answers that were found and were too old to be served, by the tier that keeps them longest.
+    `stale` counts answers that were found and not served: they were too old (by the tier that keeps them longest), or
+    what they were made from had changed.
     """
     stats = services.lookup.stats()
     longest = stats.get("l2") or stats.get("l1")
-    stats["stale"] = longest.expired if longest is not None else 0
+    stats["stale"] = services.gateway.variants.stale + (longest.expired if longest is not None else 0)
     if services.semantic is not None:
         stats["semantic"] = services.semantic.stats()
     return stats

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from beastmode.cache.variants import VARIANTS_MAX
 from beastmode.core.clock import parse_rfc3339
 from beastmode.core.errors import BadInputError
-from beastmode.core.types import Entry
+from beastmode.core.types import Entry, Variant
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
 
 PAGE = 200
+
+Answered = Entry | Variant
+"""The answer of an entry, or one of its further ones."""
+Meant = Callable[[Entry, Answered], bool]
+"""Says of an entry and one of its answers whether that is to go."""
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """An entry that answers are to be taken out of.
+
+    Attributes:
+        key: Its exact key.
+        is_all: It has no others.
+    """
+
+    key: bytes
+    is_all: bool
 
 
 class InvalidateParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -23,7 +44,7 @@ class InvalidateParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     Attributes:
         model: Given by this model.
         workspace: Of this workspace.
-        path: Made from this file, as the workspace names it.
+        path: Made from this file, or from files in this folder: as the workspace names it, or absolute.
         tag: With this label.
         older_than_s: At least as old as this.
         dry_run: Only count them.
@@ -77,24 +98,44 @@ class ImportParams(msgspec.Struct, forbid_unknown_fields=True):
 
 @method("cache.invalidate")
 async def cache_invalidate(services: Services, caller: Caller, params: InvalidateParams) -> dict[str, Any]:
-    """Takes answers out of every tier by model, workspace, file, tag or age."""
+    """Takes answers out of every tier by model, workspace, file, tag or age.
+
+    Of an entry that has several answers, made from other pieces of a workspace each, those that are meant are taken
+    out. `entries` counts the entries that lose something.
+    """
     if params == InvalidateParams(dry_run=params.dry_run):
         raise BadInputError("`cache.invalidate` wants to know which answers.", tips=["all of them: cache.clear"])
     now_s = services.clock.wall_s()
+    roots = await asyncio.to_thread(_names_of, params.workspace)
 
-    def matches(entry: Entry) -> bool:
+    def meant(entry: Entry, answer: Answered) -> bool:
         return (
-            params.model in (None, entry.model)
-            and params.workspace in (None, entry.workspace)
-            and (params.path is None or any(digest.path == params.path for digest in entry.digests))
+            params.model in (None, answer.model)
+            and (roots is None or entry.workspace in roots)
+            and (params.path is None or _made_from(entry, answer, params.path))
             and (params.tag is None or params.tag in entry.tags)
-            and (params.older_than_s is None or now_s - entry.stored_at_s >= params.older_than_s)
+            and (params.older_than_s is None or now_s - answer.stored_at_s >= params.older_than_s)
         )
 
-    keys = await _matching(services, matches)
+    counted = await _matching(services, meant)
     if not params.dry_run:
-        await services.forget_entries(keys)
-    return {"entries": len(keys), "dry_run": params.dry_run}
+        await _take_out(services, counted, meant)
+    return {"entries": len(counted), "dry_run": params.dry_run}
+
+
+def _names_of(workspace: str | None) -> frozenset[str] | None:
+    """The names that one workspace goes by: as it was given, and its real path."""
+    if workspace is None:
+        return None
+    return frozenset((workspace, workspace.rstrip("/"), os.path.realpath(workspace) if workspace else ""))
+
+
+def _made_from(entry: Entry, answer: Answered, path: str) -> bool:
+    wanted = path.rstrip("/")
+    if wanted.startswith("/") and entry.workspace:
+        wanted = wanted.removeprefix(entry.workspace.rstrip("/") + "/")
+    paths = [*(digest.path for digest in entry.digests), *(piece.path for piece in answer.pieces)]
+    return any(one in (path, wanted) or one.startswith(f"{wanted}/") for one in paths)
 
 
 @method("cache.clear")
@@ -143,22 +184,22 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         )
     since_s = _time(params.since)
 
-    def matches(entry: Entry) -> bool:
+    def meant(entry: Entry, answer: Answered) -> bool:
         if params.workspace is not None:
             return entry.workspace == params.workspace
-        return since_s is None or entry.stored_at_s >= since_s
+        return since_s is None or answer.stored_at_s >= since_s
 
-    keys = await _matching(services, matches)
+    counted = await _matching(services, meant)
     sessions = [] if params.workspace is not None else await services.sessions.between(since_s or 0.0)
     said = await services.ledger.forget_content(since_s, params.workspace, dry_run=params.dry_run)
     gone: dict[str, Any] = {
-        "entries": len(keys),
+        "entries": len(counted),
         "sessions": len(sessions),
         "contents": said,
         "dry_run": params.dry_run,
     }
     if not params.dry_run:
-        await services.forget_entries(keys)
+        await _take_out(services, counted, meant)
         if params.all:
             await cache_clear(services, caller, Nothing())
             services.comparison.forget()
@@ -170,13 +211,27 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
     return gone
 
 
-async def _matching(services: Services, matches: Callable[[Entry], bool]) -> list[bytes]:
-    found: list[bytes] = []
+async def _matching(services: Services, meant: Meant) -> list[Counted]:
+    found: list[Counted] = []
     after: bytes | None = b""
     while after is not None:
         entries, after = await services.lookup.page(after, PAGE)
-        found += [entry.key for entry in entries if matches(entry)]
+        for entry in entries:
+            answers = [meant(entry, entry), *(meant(entry, one) for one in entry.variants)]
+            if any(answers):
+                found.append(Counted(entry.key, all(answers)))
     return found
+
+
+async def _take_out(services: Services, counted: list[Counted], meant: Meant) -> None:
+    """Takes the answers that are meant out of their entries, and entries that have no others out of everything."""
+    gone = [one.key for one in counted if one.is_all]
+    for one in counted:
+        if not one.is_all:
+            entry = await services.lookup.peek(one.key)
+            if entry is not None and (await services.gateway.variants.drop(one.key, partial(meant, entry)))[1]:
+                gone.append(one.key)
+    await services.forget_entries(gone)
 
 
 def _outward(entry: Entry) -> dict[str, Any]:
@@ -193,6 +248,8 @@ def _inward(number: int, shown: dict[str, Any]) -> tuple[Entry, bool]:
         entry = msgspec.convert(fields, Entry, builtin_types=(bytes,))
         if len(entry.key) != 16 or len(entry.scope) != 16:
             raise ValueError("a key has 16 bytes")
+        if len(entry.variants) > VARIANTS_MAX:
+            raise ValueError(f"an entry has at most {VARIANTS_MAX} variants")
     except (KeyError, TypeError, ValueError) as error:
         what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise BadInputError(
