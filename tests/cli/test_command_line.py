@@ -243,7 +243,7 @@ def test_the_completion_key_offers_commands_options_and_what_the_daemon_knows(
     daemon.on("rpc.discover", {"methods": [{"name": "ping"}, {"name": "chat"}]})
     assert completed(monkeypatch, beast, "st") == ["start", "stop", "status"]
     assert completed(monkeypatch, beast, "models", "fe") == ["fetch"]
-    assert completed(monkeypatch, beast, "ask", "--no-c") == ["--no-cache"]
+    assert completed(monkeypatch, beast, "ask", "--no-ca") == ["--no-cache"]
     assert completed(monkeypatch, beast, "ask", "-m", "l") == ["local:smollm2"]
     assert completed(monkeypatch, beast, "models", "fetch", "m") == ["minilm"]
     assert completed(monkeypatch, beast, "sessions", "show", "s") == ["s1"]

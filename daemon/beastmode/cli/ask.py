@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from beastmode.cli import life, prompts
+from beastmode.cli import context, life, prompts, sources
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.completing import model_names
 from beastmode.cli.screen import Screen
@@ -13,6 +13,7 @@ _EXAMPLES = """
 \b
 beast ask "Write a regex for ISO dates"
 git diff | beast ask "Review this" -m openai:gpt-4o
+beast ask "Where is a stale answer detected?" --workspace .
 """
 
 
@@ -29,6 +30,7 @@ git diff | beast ask "Review this" -m openai:gpt-4o
     type=click.Path(exists=True, dir_okay=False),
     help="Show the model this file.",
 )
+@sources.about_workspace
 @click.option("--no-cache", "cache", flag_value="off", help="Ask the model, and store nothing.")
 @click.option("--refresh", "cache", flag_value="refresh", help="Ask the model, and store the new answer.")
 @click.option("--cache-only", "cache", flag_value="only", help="Never ask the model.")
@@ -41,6 +43,10 @@ def ask(
     prompt: tuple[str, ...],
     model: str | None,
     files: tuple[str, ...],
+    workspace: str | None,
+    no_context: bool,
+    show_context: bool,
+    no_model: bool,
     cache: str | None,
     max_tokens: int | None,
     temperature: float | None,
@@ -58,9 +64,13 @@ def ask(
         "cache": cache,
         "max_tokens": max_tokens,
         "temperature": temperature,
-        **prompts.attached(files),
+        **prompts.attached(files, workspace),
+        **sources.options_of(workspace, no_context=no_context, no_model=no_model),
     }
     with life.connected(screen) as client:
+        if show_context:
+            root = sources.workspace_here(options.get("workspace"))
+            context.show(screen, context.preview(client, text, root, files))
         if screen.as_json:
             screen.json(client.chat(text, **options))
         else:

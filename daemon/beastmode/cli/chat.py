@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from beastmode.cli import figures, life, prompts
+from beastmode.cli import context, figures, life, prompts, sources
 from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.completing import model_names, session_names
 from beastmode.cli.screen import Screen
@@ -34,8 +34,18 @@ _SHOWN_BEFORE = 4
 @click.option(
     "-m", "--model", help="Who is to answer [default: the setting routing.default_model].", shell_complete=model_names
 )
+@sources.about_workspace
 @pass_screen
-def chat(screen: Screen, session: str | None, last: bool, model: str | None) -> None:
+def chat(
+    screen: Screen,
+    session: str | None,
+    last: bool,
+    model: str | None,
+    workspace: str | None,
+    no_context: bool,
+    show_context: bool,
+    no_model: bool,
+) -> None:
     """Talk with a model, and go on another day.
 
     The conversation is kept and can be continued, also after a restart. Ctrl-C stops the answer; /help lists what else
@@ -44,7 +54,8 @@ def chat(screen: Screen, session: str | None, last: bool, model: str | None) -> 
     with life.connected(screen) as client:
         if last and session is None:
             session = _last_session(client)
-        Conversation(screen, client, model, session).run()
+        options = sources.options_of(workspace, no_context=no_context, no_model=no_model)
+        Conversation(screen, client, model, session, options, show_context=show_context).run()
 
 
 class Conversation:
@@ -55,13 +66,26 @@ class Conversation:
         client: A connected client.
         model: Who answers.
         session: The session to continue; None begins one.
+        about: What `chat` is told of the workspace that it is about.
+        show_context: Show what goes along with each question before it is sent.
     """
 
-    def __init__(self, screen: Screen, client: Client, model: str | None, session: str | None) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        client: Client,
+        model: str | None,
+        session: str | None,
+        about: dict[str, Any] | None = None,
+        *,
+        show_context: bool = False,
+    ) -> None:
         self._screen = screen
         self._client = client
         self._model = model
         self._session = session or _new_session()
+        self._about = about or {}
+        self._shows = show_context
         self._continued = session is not None
         self._asks = sys.stdin.isatty() and screen.is_terminal
 
@@ -144,12 +168,15 @@ class Conversation:
             self._screen.error(error)
 
     def _answer(self, text: str) -> None:
-        options: dict[str, Any] = {"model": self._model, "session_id": self._session}
+        options: dict[str, Any] = {"model": self._model, "session_id": self._session, **self._about}
         text = text.encode(errors="replace").decode()
         try:
             self._client.call("ping")
         except DaemonNotRunningError:  # it was stopped meanwhile: the session is on disk
             life.connected(self._screen).close()
+        if self._shows:
+            root = sources.workspace_here(self._about.get("workspace"))
+            context.show(self._screen, context.preview(self._client, text, root))
         if self._screen.as_json:
             self._screen.json(self._client.chat(text, **options))
             self._screen.flush()

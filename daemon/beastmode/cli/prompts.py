@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beastmode.cli import figures
+from beastmode.cli import figures, sources
 from beastmode.cli.screen import Screen
 from beastmode.core.errors import BadInputError
 
@@ -71,11 +71,12 @@ def question(screen: Screen, words: Sequence[str]) -> str:
     return text
 
 
-def attached(files: Sequence[str]) -> dict[str, Any]:
+def attached(files: Sequence[str], workspace: str | None = None) -> dict[str, Any]:
     """The options of `chat` that attach files, whose paths must lie in one workspace.
 
     Args:
         files: Paths, relative to the current folder.
+        workspace: The one that the caller names.
 
     Returns:
         Nothing without files; else the project around the current folder where they all lie in it, or the folder
@@ -84,10 +85,10 @@ def attached(files: Sequence[str]) -> dict[str, Any]:
     if not files:
         return {}
     paths = [Path(file).resolve() for file in files]
-    root = _project(Path.cwd())
-    if not all(path.is_relative_to(root) for path in paths):
+    root = Path(workspace).resolve() if workspace is not None else _project(Path.cwd())
+    if workspace is None and not all(path.is_relative_to(root) for path in paths):
         root = Path(os.path.commonpath([path.parent for path in paths]))
-    return {"workspace": str(root), "files": [str(path.relative_to(root)) for path in paths]}
+    return {"workspace": str(root), "files": [os.path.relpath(path, root) for path in paths]}
 
 
 def _project(folder: Path) -> Path:
@@ -128,5 +129,6 @@ def answer(screen: Screen, client: Client, text: str, stream: bool, **options: A
         screen.write("\n")
     for call in result.get("tool_calls") or []:
         screen.json(call)
+    sources.tell(screen, result, asked="workspace" in options and "files" not in options)
     screen.note(figures.answer_line(result))
     return result

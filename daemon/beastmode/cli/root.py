@@ -20,6 +20,7 @@ _COMMANDS = {
     "health": "health:health",
     "ask": "ask:ask",
     "chat": "chat:chat",
+    "context": "context:context",
     "action": "action:action",
     "complete": "action:complete",
     "generate": "generate:generate",

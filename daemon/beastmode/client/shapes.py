@@ -52,6 +52,27 @@ class ChatResult(TypedDict, total=False):
     route: Route
     tool_calls: list[dict[str, Any]]
     session_id: str | None
+    sources: list[Source]
+    code_blocks: list[CodeBlock]
+    context: dict[str, Any] | None
+
+
+class Source(TypedDict, total=False):
+    """A piece of a workspace that an answer was made from, as it lies now."""
+
+    path: str
+    sha256: str
+    symbol: str
+    first_line: int
+    last_line: int
+
+
+class CodeBlock(TypedDict, total=False):
+    """A block of code in an answer, with the file that it is meant for."""
+
+    path: str | None
+    language: str
+    text: str
 
 
 class Document(TypedDict, total=False):
@@ -67,9 +88,13 @@ class ChatOptions(TypedDict, total=False):
 
     Attributes:
         session_id: The session to continue; its history goes along.
-        workspace: The folder that `files` are inside of, an absolute path.
+        workspace: The folder that it is about and that `files` are inside of, an absolute path. Where it is open, what
+            belongs to the question goes along.
         files: Paths inside the workspace whose text goes along.
         documents: Unsaved text that goes along.
+        retrieve: False: nothing that is found in the workspace goes along.
+        opened: Unsaved texts that win over the disk in what is found.
+        use_llm: False: the index of the workspace answers, and no model is asked.
         max_tokens: Longest answer.
         temperature: 0 to 2.
         user: A caller of your own, kept apart in the cache.
@@ -83,6 +108,9 @@ class ChatOptions(TypedDict, total=False):
     workspace: str | None
     files: list[str] | None
     documents: list[Document] | None
+    retrieve: bool | None
+    opened: list[Document] | None
+    use_llm: bool | None
     max_tokens: int | None
     temperature: float | None
     user: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 
 from beastmode.accounts import Ticket, bare_row, failure_row
 from beastmode.core.clock import Clock
@@ -25,6 +26,8 @@ INDEX = "index"
 PLACES = 6
 FIRST_LINES = 8
 LINE_CHARS = 200
+
+_PLAIN = re.compile(r"[\w./@+-]+")
 
 
 async def index_answer(
@@ -138,4 +141,6 @@ def _place(number: int, one: Found) -> str:
     rows = with_lf(one.text).strip("\n").split("\n")
     first = [row[:LINE_CHARS] for row in rows[:FIRST_LINES]]
     more = ["..."] if len(rows) > FIRST_LINES else []
-    return f"{number}. `{one.path}`, {lines}{symbol}\n\n{fenced(chr(10).join(first + more), language_of(one.path).id)}"
+    label = f" {one.path}" if _PLAIN.fullmatch(one.path) else ""
+    language = language_of(one.path).id or "text"
+    return f"{number}. `{one.path}`, {lines}{symbol}\n\n{fenced(chr(10).join(first + more), language + label)}"

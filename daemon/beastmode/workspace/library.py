@@ -24,6 +24,7 @@ from beastmode.workspace.widening import widened
 
 if TYPE_CHECKING:
     from beastmode.core.deployments import Deployment
+    from beastmode.workspace.index.workspace import Workspace
 
 LOCAL_CONTEXT_TOKENS = 4096
 """What a model in a child process takes where the user sets nothing else."""
@@ -70,9 +71,10 @@ class Library(msgspec.Struct, frozen=True):
             path: As the request names it.
             retrieve: The caller wants something to be found in it.
         """
-        workspace = self.workspaces.find(path)
+        workspace = self._find(path)
         if workspace is None:
-            return Standing("closed", tip=f"beast workspace open {shlex.quote(path)}" if path else "name a `workspace`")
+            tip = f"beast workspace open {shlex.quote(path)}" if path is not None else "name a `workspace`"
+            return Standing("closed", tip=tip)
         if not retrieve:
             return Standing("off", workspace.root)
         known: dict[str, Literal["ready", "away"]] = {"ready": "ready", "away": "away"}
@@ -96,7 +98,7 @@ class Library(msgspec.Struct, frozen=True):
             named_tokens: What they take; half of the budget stays, whatever they take.
             budget_tokens: Most that is added; None: as the settings say.
         """
-        workspace = self.workspaces.find(path)
+        workspace = self._find(path)
         if workspace is None or path is None or self.disk is None:
             return None
         texts, shown = await asyncio.to_thread(_names, workspace.root, path, opened, named)
@@ -110,6 +112,10 @@ class Library(msgspec.Struct, frozen=True):
             shown=frozenset(shown),
             budget_tokens=max(budget // 2, budget - named_tokens),
         )
+
+    def _find(self, path: str | None) -> Workspace | None:
+        """The open workspace of a path; callers over HTTP may put any word there."""
+        return self.workspaces.find(path) if path is not None and Path(path).is_absolute() else None
 
     def budget(self, budget_tokens: int | None = None) -> int:
         """Most tokens that may be added to a question.

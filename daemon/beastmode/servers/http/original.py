@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -13,12 +14,14 @@ from beastmode.core.errors import BadInputError, BeastError, ConflictError
 from beastmode.core.types import Answer, Request
 from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import Pairs, apply, of_answer, of_error, status_of
+from beastmode.servers.methods.answers import Chatted
 from beastmode.servers.methods.answers import chat as chat_method
 from beastmode.servers.services import Caller, Services
 from beastmode.wire.openai_door import ENDPOINT_FIELDS
 from beastmode.wire.relay import OFF_LOOP_BYTES
 from beastmode.workspace.requests import ChatParams
 
+_OPEN = "open it first: beast workspace open PATH"
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
@@ -30,7 +33,7 @@ class ChatBody(msgspec.Struct, kw_only=True, rename="camel"):
         session_id: The conversation it belongs to; absent: none is kept.
         model: A model's id, or `auto`; absent: the default model.
         use_llm: False: answer from the index of the workspace alone.
-        repo: The workspace that the question is about.
+        repo: The open workspace that the question is about: its path, or the name of its folder.
     """
 
     message: str
@@ -78,14 +81,18 @@ class Original:
 
     async def _chat(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
         body = await _decoded(exchange.body, ChatBody)
-        if not body.use_llm:
-            raise _no_workspace("An answer without a model")
         asked = apply(Request(model="", messages=[]), exchange.headers)
+        workspace = self._workspace(body.repo) if body.repo else asked.workspace
+        if not body.use_llm and not workspace:
+            raise ConflictError(
+                "An answer without a model needs an open workspace, and `repo` names none.", tips=[_OPEN]
+            )
         params = ChatParams(
             message=body.message,
             session_id=body.session_id,
             model=body.model or None,
-            workspace=body.repo or asked.workspace,
+            workspace=workspace,
+            use_llm=body.use_llm,
             tags=asked.tags,
             cache=asked.cache,
             max_cost_usd=asked.max_cost_usd,
@@ -102,7 +109,27 @@ class Original:
             "cost": answer.cost_usd,
             "cache": answer.cache,
         }
+        if isinstance(answer, Chatted):
+            told |= {"sources": answer.sources, "codeBlocks": answer.code_blocks}
         return told, of_answer(answer, None)
+
+    def _workspace(self, repo: str) -> str:
+        """The open workspace that a request means: its path, or the name of its folder where only one has that.
+
+        Raises:
+            ConflictError: It is not open, or the name is that of several.
+        """
+        workspaces = self._services.workspaces
+        if repo.startswith("/"):
+            if workspaces.find(repo) is None:
+                raise ConflictError(f"The workspace {repo} is not open.", tips=[f"beast workspace open {quote(repo)}"])
+            return repo
+        named = [one.root for one in workspaces.list() if one.root.rpartition("/")[2] == repo.strip("/")]
+        if len(named) > 1:
+            raise ConflictError(f"Several open workspaces are called {repo!r}.", tips=["give the whole path in `repo`"])
+        if not named:
+            raise ConflictError(f"No open workspace is called {repo!r}.", tips=[_OPEN, "beast workspace list"])
+        return named[0]
 
     async def _generate_feature(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
         await _decoded(exchange.body, FeatureBody)
