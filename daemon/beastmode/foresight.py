@@ -57,6 +57,7 @@ async def _warm(
         stale=list,
         retrieves=lambda workspace: services.workspaces.find(workspace) is not None,
         lookup=services.lookup,
+        registry=services.registry,
         record=record,
         clock=clock,
         user=f"uid:{os.getuid()}",

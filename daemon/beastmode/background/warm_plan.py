@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -104,7 +106,7 @@ class Planner:
             wish: What could be asked.
         """
         await self._budget.refresh()
-        if wish.path and self._is_unsaved(wish):
+        if wish.path and await self._is_unsaved(wish):
             return Plan(wish=wish, why_not="unsaved")
         try:
             request = self._gateway.named(await make(wish, self._library()))
@@ -196,11 +198,11 @@ class Planner:
         pause_s = FAILED_PAUSE_S if failed else UNSTORABLE_PAUSE_S
         self._passed[key.exact] = self._clock.mono_s() + pause_s
 
-    def _is_unsaved(self, wish: Wish) -> bool:
+    async def _is_unsaved(self, wish: Wish) -> bool:
         """The editor's text is not that of the disk: a person would ask about the former."""
         for one in reversed(self._activities.all()):
             if one.path == wish.path and one.workspace == wish.workspace and not one.is_request:
-                return one.kind == "edited"
+                return one.kind == "edited" and await asyncio.to_thread(_is_older, wish, one.at_s)
         return False
 
     @staticmethod
@@ -208,6 +210,14 @@ class Planner:
         size = sum(len(one.content) if isinstance(one.content, str) else PROMPT_MAX_CHARS for one in request.messages)
         wanted = request.params.get("max_tokens")
         return size > PROMPT_MAX_CHARS or (isinstance(wanted, int) and wanted > ANSWER_MAX_TOKENS)
+
+
+def _is_older(wish: Wish, at_s: float) -> bool:
+    """Whether the file was written before that time."""
+    try:
+        return Path(wish.workspace, wish.path).lstat().st_mtime < at_s
+    except (OSError, ValueError):
+        return False
 
 
 def _widened(request: Request, context_tokens: int) -> Request:

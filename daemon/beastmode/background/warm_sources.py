@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 
-from beastmode.background.activity import Activities
+from beastmode.background.activity import Activities, Activity
 from beastmode.background.patterns import Patterns
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_wishes import (
@@ -20,6 +21,7 @@ from beastmode.cache.lookup import Lookup
 from beastmode.core.clock import Clock
 from beastmode.core.settings import WarmingSettings
 from beastmode.core.types import Request
+from beastmode.routing.models import Registry
 
 WORKING_S = 900.0
 LOST_SHARE = 0.1
@@ -37,6 +39,7 @@ class Sources:
         stale: Popular answers that hold no more, with their chances.
         retrieves: Whether a chat about a workspace is widened by what is found in it.
         lookup: Tells how many answers are stored.
+        registry: The models.
         record: Remembers how many there were.
         clock: Time.
         user: The person of this machine.
@@ -51,6 +54,7 @@ class Sources:
         stale: StaleOnes,
         retrieves: Callable[[str], bool],
         lookup: Lookup,
+        registry: Registry,
         record: Record,
         clock: Clock,
         user: str,
@@ -61,27 +65,36 @@ class Sources:
         self._stale = stale
         self._retrieves = retrieves
         self._lookup = lookup
+        self._registry = registry
         self._record = record
         self._clock = clock
         self._user = user
         self.lost = False
 
-    def wishes(self, *, whole_day: bool = False) -> list[Wish]:
+    async def wishes(self, *, whole_day: bool = False) -> list[Wish]:
         """All wishes, each once.
 
         Args:
             whole_day: What recurs counts at any hour, as for the daily schedule and by hand.
         """
-        now_s = self._clock.wall_s()
         self._look_for_loss()
-        activities = self._activities.all()
-        asked_of = self._activities.asked
-        written = from_templates(self._settings().templates, self._user, self._retrieves)
-        recurring = from_history(activities, asked_of, now_s, any_hour=whole_day or self.lost, lost=self.lost)
+        stale, activities, written = from_stale(self._stale()), self._activities.all(), self._written()
+        return await asyncio.to_thread(self._put_in_order, activities, [*written, *stale], whole_day)
+
+    def _written(self) -> list[Wish]:
+        return from_templates(self._settings().templates, self._user, self._retrieves)
+
+    def _put_in_order(self, activities: Sequence[Activity], steady: list[Wish], whole_day: bool) -> list[Wish]:
+        """What is likely next comes first while somebody works, and last otherwise."""
+        now_s, asked_of = self._clock.wall_s(), self._activities.asked
+        steady += from_history(activities, asked_of, now_s, any_hour=whole_day or self.lost, lost=self.lost)
         guesses = from_guesses(self._patterns.guesses(limit=GUESSES_MAX), activities, asked_of)
-        steady = [*written, *from_stale(self._stale()), *recurring]
         works = any(now_s - one.at_s <= WORKING_S for one in activities[-1:])
         return _each_once([*guesses, *steady] if works and not whole_day else [*steady, *guesses])
+
+    def occasion(self) -> object:
+        """What is compared to the last time: where it differs, it is worth a look what can be asked now."""
+        return self._settings(), [model.id for model in self._registry.list()], self._entries() == 0
 
     def template_problems(self) -> list[str]:
         """What is wrong with the templates, in sentences."""
@@ -92,10 +105,14 @@ class Sources:
         """The same as one text; None: nothing is."""
         return " ".join(self.template_problems()) or None
 
+    def _entries(self) -> int:
+        """How many answers are stored."""
+        tiers = self._lookup.stats()
+        return max((getattr(tiers[name], "entries", None) or 0 for name in ("l1", "l2") if name in tiers), default=0)
+
     def _look_for_loss(self) -> None:
         """Whether most of what was stored is gone, as after the cache's folder was deleted."""
-        tiers = self._lookup.stats()
-        entries = max((getattr(tiers[name], "entries", 0) or 0 for name in ("l1", "l2") if name in tiers), default=0)
+        entries = self._entries()
         if entries < self._record.entries * LOST_SHARE:
             self.lost = True
         if entries != self._record.entries:

@@ -27,7 +27,7 @@ from beastmode.gateway import Gateway
 log = logging.getLogger(__name__)
 
 TICK_MAX_S, TICK_MIN_S = 1.0, 0.05
-LOOK_AGAIN_S = 60.0
+LOOK_AGAIN_S, LOOK_SELDOM_S = 60.0, 600.0
 PLANS_A_TURN = 20
 FAILED_PAUSE_S = 30.0
 
@@ -67,6 +67,8 @@ class Warming:
         self._parts = parts
         self._queue: deque[Wish] = deque()
         self._look_s = float("-inf")
+        self._look_pause_s = LOOK_AGAIN_S
+        self._occasion: object = None
         self._rests: dict[Source, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._rounds: set[asyncio.Task[Any]] = set()
@@ -88,7 +90,7 @@ class Warming:
 
     def look_again(self) -> None:
         """Something was asked, opened or changed: what is to be done next is thought over."""
-        self._look_s = float("-inf")
+        self._look_s, self._look_pause_s = float("-inf"), LOOK_AGAIN_S
 
     async def _run(self) -> None:
         parts = self._parts
@@ -107,7 +109,7 @@ class Warming:
         await parts.record.save_soon()
         if not parts.settings().enabled or not self.idle or parts.budget.wait_s() > 0:
             return
-        self._look()
+        await self._look()
         for _ in range(PLANS_A_TURN):
             if not self._queue or not self.idle or await self._consider(self._queue.popleft()):
                 break
@@ -146,12 +148,16 @@ class Warming:
         quiet_s = self._parts.clock.mono_s() - gateway.person_s
         return quiet_s >= self._parts.settings().idle_s and not len(gateway.flights)
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Thinks over what to do next, where something is new or a while has passed."""
-        scheduled = self._is_scheduled()
-        if scheduled or self._parts.clock.mono_s() - self._look_s >= LOOK_AGAIN_S:
+        scheduled, occasion = self._is_scheduled(), self._parts.sources.occasion()
+        if occasion != self._occasion:
+            self._occasion = occasion
+            self.look_again()
+        if scheduled or self._parts.clock.mono_s() - self._look_s >= self._look_pause_s:
             self._look_s = self._parts.clock.mono_s()
-            self._queue = deque(self._parts.sources.wishes(whole_day=scheduled))
+            self._look_pause_s = min(2 * self._look_pause_s, LOOK_SELDOM_S)  # nobody does anything, all night long
+            self._queue = deque(await self._parts.sources.wishes(whole_day=scheduled))
 
     def _is_scheduled(self) -> bool:
         """The time of the day has come that the user set, and nothing was done about it today."""
@@ -184,7 +190,7 @@ class Warming:
             ShuttingDownError: The daemon stopped before it was done.
         """
         parts = self._parts
-        wishes = parts.sources.wishes(whole_day=True)
+        wishes = await parts.sources.wishes(whole_day=True)
         if workspaces is not None:
             wishes = [one for one in wishes if one.workspace in workspaces]
         work = Round(
