@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+from pathlib import Path
 
 from beastmode.background.activity import Activities
+from beastmode.background.hearing import Hearing
 from beastmode.background.patterns import Patterns
 from beastmode.background.warm_asking import Asking
 from beastmode.background.warm_budget import Budget
@@ -13,7 +15,10 @@ from beastmode.background.warm_plan import Planner
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_sources import Sources
 from beastmode.background.warming import Parts, Warming
+from beastmode.core.errors import BeastError
 from beastmode.servers.services import Services
+from beastmode.workspace.attachments import read_inside
+from beastmode.workspace.subject import BOM
 
 
 async def foresee(stack: contextlib.AsyncExitStack, services: Services) -> None:
@@ -26,14 +31,33 @@ async def foresee(stack: contextlib.AsyncExitStack, services: Services) -> None:
     activity = Activities(services.paths.state / "activity", services.clock, lambda: services.settings.warming.enabled)
     await activity.load()
     stack.push_async_callback(activity.close)
-    services.activity, services.patterns = activity, Patterns(activity, services.clock)
+    patterns = Patterns(activity, services.clock, services.paths.state / "activity" / "learned.msgpack")
+    await patterns.start()
+    stack.push_async_callback(patterns.close)
+    services.activity, services.patterns = activity, patterns
     services.health.add("activity", lambda: activity.problem, "look at free space and permissions of the state folder")
-    await _warm(stack, services, activity, services.patterns)
+    _listen(stack, services, activity, patterns)
+    await _warm(stack, services, activity, patterns)
 
 
-async def _warm(
-    stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns
-) -> None:
+def _listen(stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns) -> None:
+    hearing = services.hearing = Hearing(
+        activity, services.clock, lambda: services.settings.warming.enabled, _read, patterns.file
+    )
+    services.workspaces.on_change.append(hearing.changed)
+    services.workspaces.on_active.append(hearing.active)
+    stack.push_async_callback(hearing.close)
+
+
+def _read(workspace: str, path: str) -> str | None:
+    """The text of a file, off the loop; None where it can not, or must not, be read."""
+    try:
+        return read_inside(Path(workspace), path).decode().removeprefix(BOM)
+    except (BeastError, OSError, UnicodeDecodeError):
+        return None
+
+
+async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns) -> None:
     clock = services.clock
     record = Record(services.paths.state / "warming.json", clock)
     await record.load()

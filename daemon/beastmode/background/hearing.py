@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +16,7 @@ from beastmode.core.clock import Clock
 from beastmode.core.errors import BeastError
 from beastmode.core.types import Request
 from beastmode.workspace.actions import Task
+from beastmode.workspace.index.workspace import Active
 from beastmode.workspace.requests import ActionParams
 from beastmode.workspace.secrets import holds_secret
 
@@ -23,9 +24,8 @@ PAUSE_S = 0.2
 WAITING_MAX = 40
 NEWEST_MAX = 200
 ASKED_MAX_BYTES = 8_000
-SAME_S = 5.0
-SAME_SIGNAL_S = 30.0
-BURST, PER_S = 120.0, 1.0
+SAME_SIGN_S = 30.0
+BURST, PER_S, SIGNS_LEAVE = 120.0, 1.0, 40.0
 """People ask some requests a minute. What comes faster for long is a program's, and would only crowd out the rest."""
 CHANGED_MAX = 30
 SYMBOLS_MAX = 4
@@ -60,13 +60,13 @@ class Hearing:
         self._waiting: deque[Said] = deque()
         self._work: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
-        self._newest: OrderedDict[tuple[str, Identity], float] = OrderedDict()
+        self._newest: dict[tuple[str, Identity], float] = {}
         self._allowance = BURST
         self._allowed_s = clock.mono_s()
 
     def chat(self, request: Request) -> None:
         """Somebody asks a question; costs about a microsecond."""
-        if request.origin == "person" and self._enabled():
+        if len(self._waiting) < WAITING_MAX and request.origin == "person" and self._enabled():
             at_s = self._clock.wall_s()
             self._hear(lambda: _chat(at_s, request))
 
@@ -76,18 +76,11 @@ class Hearing:
             at_s = self._clock.wall_s()
             self._hear(lambda: [self._action(at_s, params, task, request)])
 
-    def active(self, workspace: str, path: str, event: SignalKind, line: int | None = None) -> None:
-        """An editor tells what somebody works on.
-
-        Args:
-            workspace: The open workspace.
-            path: Inside it.
-            event: What happens.
-            line: Where, from 0; None: it is not known.
-        """
+    def active(self, told: Active) -> None:
+        """An editor tells what somebody works on."""
         if self._enabled():
             at_s = self._clock.wall_s()
-            self._hear(lambda: self._active(at_s, workspace, path, event, line))
+            self._hear(lambda: self._active(at_s, told))
 
     def changed(self, workspace: str, paths: list[str], many: bool) -> None:
         """Files of a workspace changed on the disk.
@@ -115,7 +108,7 @@ class Hearing:
                 some = [*self._waiting]
                 self._waiting.clear()
                 for one in await asyncio.to_thread(_all, some):
-                    if self._is_new(one):
+                    if self._is_worth_it(one):
                         self._activity.note(one)
 
     def _hear(self, said: Said) -> None:
@@ -130,20 +123,20 @@ class Hearing:
             await self._clock.sleep(PAUSE_S)
             await asyncio.shield(asyncio.ensure_future(self.heard()))
 
-    def _is_new(self, one: Activity) -> bool:
-        """Whether it is worth a note: not the same thing within moments, nor more than people can do."""
-        key = one.kind, one.identity
-        last_s = self._newest.get(key)
-        self._newest[key] = one.at_s
-        self._newest.move_to_end(key)
-        if len(self._newest) > NEWEST_MAX:
-            self._newest.popitem(last=False)
-        if last_s is not None and 0 <= one.at_s - last_s < (SAME_S if one.is_request else SAME_SIGNAL_S):
-            return False
+    def _is_worth_it(self, one: Activity) -> bool:
+        """Whether something gets a note: not the same sign within moments, nor more than people can do."""
+        if not one.is_request:
+            key = one.kind, one.identity
+            last_s = self._newest.pop(key, None)
+            self._newest[key] = one.at_s
+            if len(self._newest) > NEWEST_MAX:
+                del self._newest[next(iter(self._newest))]
+            if last_s is not None and 0 <= one.at_s - last_s < SAME_SIGN_S:
+                return False
         now_s = self._clock.mono_s()
         self._allowance = min(BURST, self._allowance + (now_s - self._allowed_s) * PER_S)
         self._allowed_s = now_s
-        if self._allowance < 1.0:
+        if self._allowance < (1.0 if one.is_request else SIGNS_LEAVE):
             return False
         self._allowance -= 1.0
         return True
@@ -166,18 +159,25 @@ class Hearing:
             asked=_asked_action(params, task) if request.cache == "default" else None,
         )
 
-    def _active(self, at_s: float, workspace: str, path: str, event: SignalKind, line: int | None) -> list[Activity]:
-        def told(kind: SignalKind, symbol: str = "") -> Activity:
-            return Activity(at_s=at_s, kind=kind, workspace=workspace, path=path, symbol=symbol)
+    def _active(self, at_s: float, told: Active) -> list[Activity]:
+        def one(symbol: str = "") -> Activity:
+            return Activity(
+                at_s=at_s,
+                kind=told.event,
+                workspace=told.workspace,
+                path=told.path,
+                symbol=symbol,
+                user=told.user,
+                client=told.client,
+            )
 
-        if event == "edited":
+        workspace, path = told.workspace, told.path
+        if told.event == "edited":
             if not self._symbols.known(workspace, path):
                 self._look_on_disk(workspace, path)
-            return [told("edited", self._symbols.at(workspace, path, line) if line is not None else "")]
-        changed = self._look_on_disk(workspace, path) if event in ("opened", "saved") else []
-        if event == "saved" and changed:
-            return [told("saved", symbol) for symbol in changed[:SYMBOLS_MAX]]
-        return [told(event)]
+            return [one(self._symbols.at(workspace, path, told.first_line) if told.first_line is not None else "")]
+        changed = self._look_on_disk(workspace, path) if told.event in ("opened", "saved") else []
+        return [one(symbol) for symbol in changed[:SYMBOLS_MAX] if told.event == "saved"] or [one()]
 
     def _changed(self, at_s: float, workspace: str, paths: list[str], many: bool) -> list[Activity]:
         kind: SignalKind = "switched" if many else "saved"

@@ -59,11 +59,11 @@ class Symbols:
         Args:
             workspace: Where the file is.
             path: Inside the workspace.
-            line: From 0.
+            line: From 1.
         """
         seen = self._files.get((workspace, path))
         for symbol, _, first, last in seen.chunks if seen is not None else ():
-            if first <= line + 1 <= last:
+            if first <= line <= last:
                 return symbol
         return ""
 

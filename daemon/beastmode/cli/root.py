@@ -35,6 +35,7 @@ _COMMANDS = {
     "load-test": "load_test:load_test",
     "sessions": "sessions:sessions",
     "cache": "cache:cache",
+    "patterns": "patterns:patterns",
     "forget": "forget:forget",
     "config": "config:config",
     "plugins": "plugins:plugins",

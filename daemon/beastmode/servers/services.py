@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from beastmode.background.activity import Activities
+from beastmode.background.hearing import Hearing
 from beastmode.background.patterns import Patterns
 from beastmode.background.warming import Warming
 from beastmode.cache.lookup import Lookup
@@ -90,6 +91,7 @@ class Services(msgspec.Struct, kw_only=True):
         workspaces: Open workspaces.
         truth: What their files are now.
         activity: What people asked and worked on.
+        hearing: Is told of it by the doors.
         patterns: Guesses what they ask next.
         warming: Asks ahead.
         http: The HTTP door; None where the user wants none.
@@ -125,6 +127,7 @@ class Services(msgspec.Struct, kw_only=True):
     workspaces: Workspaces
     truth: Truth | None = None
     activity: Activities | None = None
+    hearing: Hearing | None = None
     patterns: Patterns | None = None
     warming: Warming | None = None
     http: HttpDoor | None = None

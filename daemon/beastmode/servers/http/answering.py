@@ -50,6 +50,8 @@ class Answering:
             except BeastError as error:
                 refuse(exchange, dialect, error)
                 return None
+            if self._services.hearing is not None:
+                self._services.hearing.chat(request)
             if answer is None:
                 return self._ask(exchange, dialect, ticket, name)
             self._replay(exchange, dialect, ticket, answer, name)

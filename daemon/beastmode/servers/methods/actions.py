@@ -33,6 +33,8 @@ async def action(services: Services, caller: Caller, params: ActionParams) -> Ac
     streaming join no key. What is stored is the model's answer; the edits are made from it and the text each time.
     """
     task, request = await action_request(params, caller.user, caller.client, library=services.library)
+    if services.hearing is not None:
+        services.hearing.action(params, task, request)
     answer = await answered(services, caller, request)
     outcome = await asyncio.to_thread(outcome_of, task, answer.text, answer.finish_reason)
     return Acted(**fields_of(answer), summary=outcome.summary, edits=outcome.edits)

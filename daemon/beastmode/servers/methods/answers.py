@@ -40,7 +40,10 @@ def chat(services: Services, caller: Caller, params: ChatParams) -> Reply[Chatte
         return _about_workspace(services, caller, params, messages)
     if params.session_id is not None or params.files or params.documents or params.diagnostics:
         return _prepared(services, caller, params, messages)
-    return ask(services, caller, plain_chat(params, messages, caller.user, caller.client))
+    request = plain_chat(params, messages, caller.user, caller.client)
+    if services.hearing is not None:
+        services.hearing.chat(request)
+    return ask(services, caller, request)
 
 
 def ask(services: Services, caller: Caller, request: Request) -> Reply[Answer]:
@@ -89,6 +92,8 @@ async def _prepared(services: Services, caller: Caller, params: ChatParams, mess
         begin = partial(services.sessions.begin, params.session_id, params.message or "")
     if params.use_llm:
         request = await chat_request(params, messages, *who, begin=begin, library=library)
+        if services.hearing is not None:
+            services.hearing.chat(request)
         answer = await answered(services, caller, request)
     else:
         on_delta = _on_delta(caller) if params.stream else None
