@@ -100,6 +100,15 @@ def told(output: str, copy: Path) -> str:
     """
     for place in {os.fspath(copy), os.path.realpath(copy)}:
         output = output.replace(f"{place}/", "").replace(place, ".")
+    return steadied(output)
+
+
+def steadied(output: str) -> str:
+    """The end of an output without what differs between two runs that fail alike.
+
+    Args:
+        output: All of it.
+    """
     for pattern, words in _MOVING:
         output = pattern.sub(words, output)
     output = output.replace("\r\n", "\n").rstrip()

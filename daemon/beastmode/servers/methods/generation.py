@@ -24,7 +24,7 @@ from beastmode.workspace.requests import Asking
 from beastmode.workspace.resuming import Said, Saved, Shelf, key_of
 from beastmode.workspace.scouting import scout
 from beastmode.workspace.subject import name_inside
-from beastmode.workspace.trying import try_command
+from beastmode.workspace.trying import steadied, try_command
 
 
 class GenerateParams(Asking, kw_only=True):
@@ -156,7 +156,7 @@ class Work:
             self._saved = await asyncio.to_thread(self._shelf.load, given.resume)
             self._params = msgspec.convert({**self._saved.params, "stream": given.stream}, GenerateParams)
             if given.feedback is not None:
-                self._saved.feedback.append(Feedback(self._saved.proposal, given.feedback))
+                self._saved.feedback.append(Feedback(self._saved.proposal, steadied(given.feedback)))
         await asyncio.to_thread(self._shelf.save, self._saved)
 
     def _ground(self) -> tuple[Ground, list[str]]:
@@ -223,7 +223,7 @@ class Work:
 
     def _tell(self, stage: str, file: str, message: str) -> None:
         if self._caller.progress is not None and self._params.stream:
-            self._caller.progress({"stage": stage, "file": file, "message": message})
+            self._caller.progress({"id": self._saved.id, "stage": stage, "file": file, "message": message})
 
     # -- the user's own check -------------------------------------------------------------------------------------
 
