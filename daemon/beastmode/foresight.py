@@ -9,6 +9,7 @@ from pathlib import Path
 from beastmode.background.activity import Activities
 from beastmode.background.hearing import Hearing
 from beastmode.background.patterns import Patterns
+from beastmode.background.refreshing import Refreshing
 from beastmode.background.warm_asking import Asking
 from beastmode.background.warm_budget import Budget
 from beastmode.background.warm_plan import Planner
@@ -59,6 +60,9 @@ def _read(workspace: str, path: str) -> str | None:
 
 async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns) -> None:
     clock = services.clock
+    refreshing = services.refreshing = Refreshing(clock)
+    services.gateway.variants.used = refreshing.note
+    services.workspaces.on_change.append(refreshing.changed)
     record = Record(services.paths.state / "warming.json", clock)
     await record.load()
     budget = Budget(lambda: services.settings.warming, services.ledger, record, clock)
@@ -78,7 +82,7 @@ async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: 
         settings=lambda: services.settings.warming,
         activities=activity,
         patterns=patterns,
-        stale=list,
+        stale=refreshing.stale,
         retrieves=lambda workspace: services.workspaces.find(workspace) is not None,
         lookup=services.lookup,
         registry=services.registry,

@@ -88,7 +88,7 @@ class Sources:
         """What is likely next comes first while somebody works, and last otherwise."""
         now_s, asked_of = self._clock.wall_s(), self._activities.asked
         steady += from_history(activities, asked_of, now_s, any_hour=whole_day or self.lost, lost=self.lost)
-        guesses = from_guesses(self._patterns.guesses(limit=GUESSES_MAX), activities, asked_of)
+        guesses = from_guesses(self._patterns.guesses(limit=GUESSES_MAX), asked_of)
         works = any(now_s - one.at_s <= WORKING_S for one in activities[-1:])
         return _each_once([*guesses, *steady] if works and not whole_day else [*steady, *guesses])
 

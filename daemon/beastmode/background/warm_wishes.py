@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import msgspec
@@ -28,8 +29,6 @@ SHOWN_CHARS = 80
 _TEMPLATE_WORDS = frozenset(
     ("message", "kind", "path", "workspace", "model", "user", "instruction", "symbol", "max_tokens", "temperature")
 )
-
-_SAME = ("model", "max_tokens", "temperature")
 
 AskedOf = Callable[[Identity], Asked | None]
 
@@ -204,41 +203,34 @@ def _wish(source: Source, asked: Asked, identity: Identity, chance: float) -> Wi
 # -- guesses and what went stale ------------------------------------------------------------------------------------
 
 
-def from_guesses(guesses: Iterable[Guess], activities: Sequence[Activity], asked_of: AskedOf) -> list[Wish]:
-    """What is likely asked next; what was never asked before is asked as its like was asked last.
+def from_guesses(guesses: Iterable[Guess], asked_of: AskedOf) -> list[Wish]:
+    """What is likely asked next; what was never asked before is asked as its like was asked elsewhere.
 
     Args:
         guesses: Of the predictor, the likeliest first.
-        activities: What was done, oldest first.
         asked_of: How something is asked again.
     """
     found: list[Wish] = []
     for guess in guesses:
         if guess.probability < GUESS_MIN or len(found) >= GUESSES_MAX:
             break
-        asked = asked_of(guess.identity) or _like(guess, activities, asked_of)
+        asked = asked_of(guess.identity) or _like(guess, asked_of)
         if asked is not None:
             found.append(_wish("guess", asked, guess.identity, guess.probability))
     return found
 
 
-def _like(guess: Guess, activities: Sequence[Activity], asked_of: AskedOf) -> Asked | None:
-    """How the same person asked for the same kind of action elsewhere; without words or problems of that place."""
-    if guess.action not in KINDS or guess.question or not guess.path or not guess.workspace:
+def _like(guess: Guess, asked_of: AskedOf) -> Asked | None:
+    """How the same action was asked elsewhere, moved to its new place; without the problems that were there."""
+    asked = asked_of(guess.like) if guess.like is not None else None
+    if asked is None or asked.method != "action" or not guess.path or not guess.workspace:
         return None
-    for one in reversed(activities):
-        if one.kind != "action" or one.user != guess.user or one.question:
-            continue
-        asked = asked_of(one.identity)
-        if asked is None or (one.action != guess.action and one.workspace != guess.workspace):
-            continue
-        same: dict[str, Any] = {name: asked.params[name] for name in _SAME if name in asked.params}
-        language = asked.params.get("language")
-        if language and one.path.rpartition(".")[2] == guess.path.rpartition(".")[2]:
-            same["language"] = language
-        where = {"kind": guess.action, "path": guess.path, "workspace": guess.workspace}
-        return Asked("action", same | where)
-    return None
+    kept = {name: value for name, value in asked.params.items() if name != "diagnostics"}
+    if not guess.symbol:
+        kept.pop("range", None)
+    if guess.like is not None and PurePosixPath(guess.like.path).suffix != PurePosixPath(guess.path).suffix:
+        kept.pop("language", None)
+    return Asked("action", kept | {"path": guess.path, "workspace": guess.workspace})
 
 
 def from_stale(requests: Iterable[tuple[Request, float]]) -> list[Wish]:

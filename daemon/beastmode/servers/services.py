@@ -10,6 +10,7 @@ import msgspec
 from beastmode.background.activity import Activities
 from beastmode.background.hearing import Hearing
 from beastmode.background.patterns import Patterns
+from beastmode.background.refreshing import Refreshing
 from beastmode.background.warming import Warming
 from beastmode.cache.lookup import Lookup
 from beastmode.core.breaker import Breakers
@@ -93,6 +94,7 @@ class Services(msgspec.Struct, kw_only=True):
         activity: What people asked and worked on.
         hearing: Is told of it by the doors.
         patterns: Guesses what they ask next.
+        refreshing: Remembers popular answers that may hold no more.
         warming: Asks ahead.
         http: The HTTP door; None where the user wants none.
         lsp: The door for editors; None where the user wants none.
@@ -129,6 +131,7 @@ class Services(msgspec.Struct, kw_only=True):
     activity: Activities | None = None
     hearing: Hearing | None = None
     patterns: Patterns | None = None
+    refreshing: Refreshing | None = None
     warming: Warming | None = None
     http: HttpDoor | None = None
     lsp: LspHost | None = None
