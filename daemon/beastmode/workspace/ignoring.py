@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 IGNORE_FILES = (".gitignore", ".beastignore")
@@ -20,25 +19,27 @@ DEFAULTS = (
 )  # fmt: skip
 """What nobody writes by hand, where no pattern of the user's says otherwise."""
 
-Level = tuple[str, GitIgnoreSpec]
+Patterns = tuple[tuple[re.Pattern[str], bool], ...]
+"""The last first: what each matches, and whether that is left out or let in."""
+
+Level = tuple[str, Patterns]
 """A folder inside the workspace, as `a/b/` or empty, and the patterns that hold below it."""
 
+_FOLDER_MARK = "ps_d"
+"""Group of pathspec's expressions: the slash after the folder that a pattern names."""
 
-def compiled(text: str) -> GitIgnoreSpec | None:
+
+def compiled(text: str) -> Patterns:
     """Reads a file of patterns; a line that is none is passed over.
 
     Args:
         text: All of it.
-
-    Returns:
-        None where it has no pattern.
     """
     lines = text.removeprefix("\ufeff").splitlines()[:LINES_MAX]
-    patterns = [found for line in lines if (found := _pattern(line)) is not None]
-    return GitIgnoreSpec(patterns) if patterns else None
+    return tuple(found for line in reversed(lines) if (found := _pattern(line)) is not None)
 
 
-def _pattern(line: str) -> GitIgnoreSpecPattern | None:
+def _pattern(line: str) -> tuple[re.Pattern[str], bool] | None:
     if len(line) > LINE_MAX_CHARACTERS or not line.strip() or line.startswith("#"):
         return None
     bounded = _bounded(line)
@@ -48,7 +49,7 @@ def _pattern(line: str) -> GitIgnoreSpecPattern | None:
         found = GitIgnoreSpecPattern(bounded)
     except (ValueError, re.error, RecursionError):
         return None
-    return None if found.include is None else found
+    return None if found.include is None or found.regex is None else (found.regex, found.include)
 
 
 def _bounded(line: str) -> str | None:
@@ -92,9 +93,8 @@ class Ignoring:
             settings: Those of `workspace.ignore`.
             exclude: What `.git/info/exclude` says.
         """
-        git = [("", spec) for text in ("\n".join(DEFAULTS), exclude) if (spec := compiled(text)) is not None]
-        own = compiled("\n".join(settings))
-        return cls(tuple(git), () if own is None else (("", own),))
+        git = (("", compiled("\n".join(DEFAULTS))), ("", compiled(exclude)))
+        return cls(git, (("", compiled("\n".join(settings))),))
 
     def below(self, folder: str, gitignore: str = "", beastignore: str = "") -> Ignoring:
         """The patterns that hold in a folder that has some of its own.
@@ -105,12 +105,9 @@ class Ignoring:
             beastignore: What its `.beastignore` says.
         """
         git, beast = compiled(gitignore), compiled(beastignore)
-        if git is None and beast is None:
+        if not git and not beast:
             return self
-        return Ignoring(
-            self._git if git is None else (*self._git, (folder, git)),
-            self._beast if beast is None else (*self._beast, (folder, beast)),
-        )
+        return Ignoring((*self._git, (folder, git)), (*self._beast, (folder, beast)))
 
     def leaves_out(self, path: str) -> bool:
         """Tells whether something is left out; whether the folders above it are is not looked at.
@@ -121,8 +118,23 @@ class Ignoring:
         if path.rstrip("/").rpartition("/")[2] in ALWAYS:
             return True
         for levels in (self._beast, self._git):
-            for folder, spec in reversed(levels):
-                said = spec.check_file(path[len(folder) :]).include
+            for folder, patterns in reversed(levels):
+                said = _say(patterns, path[len(folder) :])
                 if said is not None:
                     return said
         return False
+
+
+def _say(patterns: Patterns, path: str) -> bool | None:
+    for pattern, leaves_out in patterns:
+        if any(_is_meant(match, path) for match in pattern.finditer(path)):
+            return leaves_out
+    return None
+
+
+def _is_meant(match: re.Match[str], path: str) -> bool:
+    """Tells whether a pattern names this very thing, rather than a folder above it: those were asked about before."""
+    if match.groupdict().get(_FOLDER_MARK):
+        return match.end(_FOLDER_MARK) == len(path)
+    is_itself = match.end() == len(path) and match.group().endswith("/")  # `a/**` is about what is in `a` alone
+    return not is_itself
