@@ -1,0 +1,35 @@
+"""Files change in every way while questions about them repeat: no answer is stale, and what is still true is a hit."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from beastmode.client import AsyncClient
+from support.daemon import Daemon
+from support.edits import SETTINGS, EchoProvider, Tally, World, replay
+
+
+async def replayed(daemon: Daemon, world: World, edits: int) -> Tally:
+    async with AsyncClient(daemon.socket) as client:
+        await client.call("workspace.open", {"path": str(world.root), "wait": True})
+        return await replay(client, world, "custom:echo", edits)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_edits_reverts_renames_and_switches(tmp_path: Path, seed: int) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    world = World(root, seed)
+    with EchoProvider() as provider, Daemon(SETTINGS) as daemon:
+        daemon.add("custom:echo", f"{provider.url}/v1")
+        tally = asyncio.run(replayed(daemon, world, 250))
+        stats = daemon.call("cache.stats")
+    assert tally.wrong == []
+    assert tally.stale == 0
+    assert tally.still_true > 100
+    assert tally.hit_of_true >= 0.99 * tally.still_true, tally.missed
+    assert stats["stale"] == tally.results["stale"] > 0
+    assert len(world.kinds) == 8, "every kind of edit was made"
