@@ -146,10 +146,9 @@ class Generation:
             BeastError: A model could not be asked.
         """
         plan = await self._plan()
-        for index, step in enumerate(plan.steps):
+        for step in plan.steps:
             if step.path not in self.draft.texts:
-                later = [one.path for one in plan.steps[index + 1 :] if one.path not in self.draft.texts]
-                await self._write(step, later)
+                await self._write(step, [one.path for one in plan.steps if one.path != step.path])
         problems = await self._judged()
         while problems and self._repaired < self._repairs:
             before = digest_of(self.draft.texts), list(problems)
@@ -199,23 +198,23 @@ class Generation:
 
     # -- write ----------------------------------------------------------------------------------------------------
 
-    async def _write(self, step: Step, later: list[str]) -> None:
+    async def _write(self, step: Step, others: list[str]) -> None:
         try:
             text = await asyncio.to_thread(self.draft.now, step.path)
         except RefusedPathError as error:
             self.draft.unfit[step.path] = f"`{step.path}` must not be written: it {error}."
             return
         self._tell("edit", step.path, step.what or ("writing" if text is None else "changing"))
-        await self._ask_and_take(lambda room: self._write_question(step, text, later, room), step.path)
+        await self._ask_and_take(lambda room: self._write_question(step, text, others, room), step.path)
 
-    def _write_question(self, step: Step, text: str | None, later: list[str], room_chars: int) -> Question:
-        near = [path for path in [*self.draft.texts, *self._files, *later] if path != step.path]
+    def _write_question(self, step: Step, text: str | None, others: list[str], room_chars: int) -> Question:
+        near = [path for path in [*self.draft.texts, *self._files, *others] if path != step.path]
         shown, digests = self.draft.shown(near, room_chars)
         found = self._scouted.found(room_chars - sum(map(len, shown)), {*near, step.path})
         return Question(
             stage="edit",
             file=step.path,
-            messages=write_messages(self._request, step.path, step.what, text, [*found, *shown], later),
+            messages=write_messages(self._request, step.path, step.what, text, [*found, *shown], others),
             digests=[*digests, *self.draft.digests([step.path])],
             max_tokens=max_tokens_of([text]),
         )

@@ -11,6 +11,7 @@ import msgspec
 from beastmode.core.types import Piece
 from beastmode.workspace.chunks import cut
 from beastmode.workspace.ground import Ground, RefusedPathError
+from beastmode.workspace.secrets import named_like_secret
 
 NAMES_MAX = 20_000
 LISTED_MAX = 150
@@ -93,7 +94,7 @@ def scout(ground: Ground, request: str) -> Scouted:
         ground: The folder.
         request: In the person's words.
     """
-    sizes = {path: found.st_size for path, found in ground.walk(NAMES_MAX)}
+    sizes = {path: found.st_size for path, found in ground.walk(NAMES_MAX) if not named_like_secret(path)}
     sizes |= {path: len(text) for path, text in ground.documents.items()}
     names = sorted(sizes)
     words = words_of(request)
