@@ -184,9 +184,11 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         )
     since_s = _time(params.since)
 
+    roots = await asyncio.to_thread(_names_of, params.workspace)
+
     def meant(entry: Entry, answer: Answered) -> bool:
-        if params.workspace is not None:
-            return entry.workspace == params.workspace
+        if roots is not None:
+            return entry.workspace in roots
         return since_s is None or answer.stored_at_s >= since_s
 
     counted = await _matching(services, meant)
@@ -199,6 +201,7 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         "dry_run": params.dry_run,
     }
     if not params.dry_run:
+        await _forget_doings(services, since_s, roots)
         await _take_out(services, counted, meant)
         if params.all:
             await cache_clear(services, caller, Nothing())
@@ -209,6 +212,15 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
         if services.semantic is not None:
             services.semantic.purge()
     return gone
+
+
+async def _forget_doings(services: Services, since_s: float | None, roots: frozenset[str] | None) -> None:
+    """Forgets what was asked and worked on, as far as it is kept to be asked ahead."""
+    if services.refreshing is not None:
+        services.refreshing.forget()
+    if services.activity is not None:
+        for root in roots or (None,):
+            await services.activity.forget(since_s, root)
 
 
 async def _matching(services: Services, meant: Meant) -> list[Counted]:
