@@ -23,6 +23,7 @@ FEATURES = {
     "follows the opening": 1.5,
     "answered": -1.5,
     "edited since": 0.7,
+    "edited lately": 0.5,
     "this time of day": 1.5,
     "today already": 0.0,
     "first in its file": 0.3,
@@ -56,7 +57,7 @@ class Evidence:
         self._tables = [
             _shares(trail.known[last].followers if last in trail.known else {}),
             _shares(trail.known[second].second if second in trail.known else {}),
-            _shares(trail.looked.get(trail.opened, {}) if trail.fresh else {}),
+            _shares(trail.looked.get(trail.opened, {}) if trail.fresh or trail.rests(now_s) else {}),
         ]
         self._first, self._next = _neighbours(files.get(trail.opened, ()), trail.opened, last)
 
@@ -95,16 +96,18 @@ class Evidence:
             math.exp(-passed_s / 3600),
         )
 
-    def _state(self, one: Identity, known: Known | None) -> tuple[float, float, float, float]:
+    def _state(self, one: Identity, known: Known | None) -> tuple[float, float, float, float, float]:
         """Whether it has its answer, or a new one is due."""
+        edited_s = self._trail.edited.get(place_of(one))
+        lately = 0.0 if edited_s is None else math.exp(-max(0.0, self._now_s - edited_s) / 300)
         if known is None:
-            return 0.0, 0.0, 0.0, 0.0
-        edited_s = self._trail.edited.get(place_of(one), -math.inf)
-        answered = edited_s <= known.last_s and self._now_s - known.last_s < ANSWERED_S
+            return 0.0, 0.0, lately, 0.0, 0.0
+        edited_since = edited_s is not None and edited_s > known.last_s
+        answered = not edited_since and self._now_s - known.last_s < ANSWERED_S
         today = self._now_s // DAY_S == known.last_s // DAY_S
         time_s = self._now_s % DAY_S
         near = 0.0 if today else max(math.exp(-abs(at_s - time_s) / NEAR_S) for at_s in known.times_s)
-        return float(answered), float(edited_s > known.last_s), near, float(today and not one.path)
+        return float(answered), float(edited_since), lately, near, float(today and not one.path)
 
 
 def _shares(table: Mapping[Identity, float]) -> dict[Identity, float]:

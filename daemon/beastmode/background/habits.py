@@ -27,11 +27,13 @@ class Template(NamedTuple):
         action: What is wanted.
         question: Digest of the words.
         relation: How the place lies: the symbol edited last, the one asked about last, ...; empty: it has none.
+        new: It was never asked before.
     """
 
     action: str
     question: str
     relation: str
+    new: bool
 
 
 class Scene:
@@ -44,12 +46,14 @@ class Scene:
 
     def __init__(self, trail: Trail, now_s: float) -> None:
         second, last = trail.before(now_s)
-        edited = [*islice(reversed(trail.edited), 2)]
+        edited = [*islice(reversed(trail.edited), 3)]
+        edited.sort(key=lambda place: place[:2] != trail.opened)
         self._relations: dict[Place, str] = {}
-        for names, places in (("EF", edited), ("AB", [place_of(last), place_of(second)])):
+        for names, places in (("EFG", edited), ("AB", [place_of(last), place_of(second)])):
             for name, place in zip(names, places, strict=False):
                 if place[1] and not self._relations.get(place, "").endswith(("A", "B")):
                     self._relations[place] = self._relations.get(place, "") + name
+        self._known = trail.known
         self._opened = trail.opened
         self._last = last.workspace, last.path
         since = ""
@@ -58,16 +62,25 @@ class Scene:
         elif trail.signal == "opened":
             since = "same" if trail.opened == self._last else "other"
         kind = last.action if last != START else "start"
+        stays = "same" if place_of(second) == place_of(last) else "other"
+        rests = "rest" if trail.rests(now_s) else ""
         self.situations: tuple[Situation, ...] = (
             (),
-            (trail.signal, since),
-            (trail.signal, since, kind),
-            (trail.signal, since, kind, second.action, "same" if place_of(second) == place_of(last) else "other"),
+            (trail.signal, since, rests),
+            (trail.signal, since, rests, kind),
+            (
+                trail.signal,
+                since,
+                rests,
+                kind,
+                second.action,
+                "same" if place_of(second) == place_of(last) else "other",
+            ),
         )
 
     def template(self, one: Identity) -> Template:
         """What a request is, seen from here."""
-        return Template(one.action, one.question, self._relation(one))
+        return Template(one.action, one.question, self._relation(one), one not in self._known)
 
     def _relation(self, one: Identity) -> str:
         if not one.path:

@@ -10,7 +10,7 @@ import msgspec
 from beastmode.background.activity import Activity, Identity
 
 DAY_S = 86_400.0
-PAUSE_S = 3 * 3600.0
+REST_S, PAUSE_S = 120.0, 3 * 3600.0
 SHORT_S, LONG_S = 1800.0, 3 * DAY_S
 KNOWN_MAX = 3_000
 PLACES_MAX = 500
@@ -70,6 +70,7 @@ class Trail(msgspec.Struct):
         fresh: It was opened since the last request.
         signal: What an editor told of since the last request: nothing, opened, edited, saved or switched.
         last_s: When the last request was made.
+        moved_s: When anything was done last.
     """
 
     known: dict[Identity, Known] = msgspec.field(default_factory=lambda: {START: Known()})
@@ -81,6 +82,11 @@ class Trail(msgspec.Struct):
     fresh: bool = False
     signal: str = ""
     last_s: float = 0.0
+    moved_s: float = 0.0
+
+    def rests(self, now_s: float) -> bool:
+        """Nothing was done for some minutes: what comes now is the beginning of something."""
+        return now_s - self.moved_s > REST_S
 
     def before(self, now_s: float) -> tuple[Identity, Identity]:
         """The request before the last one, and the last one; after a long pause it is the start of something new."""
@@ -92,6 +98,8 @@ class Trail(msgspec.Struct):
         """An editor told of a file."""
         if event.kind == "closed":
             return
+        self.fresh = self.fresh or self.rests(event.at_s)
+        self.moved_s = event.at_s
         if event.symbol:
             _renew(self.edited, (event.workspace, event.path, event.symbol), event.at_s, PLACES_MAX)
         if event.kind == "switched":
@@ -118,7 +126,7 @@ class Trail(msgspec.Struct):
         self.known[one] = known
         if one.path:
             place = one.workspace, one.path
-            if self.fresh and self.opened == place:
+            if (self.fresh or self.rests(event.at_s)) and self.opened == place:
                 looked = self.looked.pop(place, {})
                 _followed(looked, one)
                 _renew(self.looked, place, looked, PLACES_MAX)
@@ -129,7 +137,7 @@ class Trail(msgspec.Struct):
             self.opened, self.fresh = place, False
         self.asked = [*self.asked, one][-ASKED_MAX:]
         self.signal = ""
-        self.last_s = event.at_s
+        self.last_s = self.moved_s = event.at_s
         self._bound()
 
     def _bound(self) -> None:
