@@ -7,6 +7,8 @@ import os
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -370,6 +372,51 @@ class TestResume:
         for name in ("gen_none", "../../token", ""):
             with pytest.raises(NotFoundError):
                 daemon.call("generate", {"resume": name})
+
+
+class TestAnOpenWorkspace:
+    @pytest.fixture
+    def opened(self, daemon: Daemon, root: Path) -> Iterator[Path]:
+        (root / "far").mkdir()
+        (root / "far/prices.py").write_text("def discount(price):\n    return price * 0.9\n")
+        daemon.call("workspace.open", {"path": str(root), "wait": True})
+        yield root
+        daemon.call("workspace.close", {"path": str(root), "forget": True})
+
+    def test_lends_what_belongs_to_the_request(self, daemon: Daemon, opened: Path, provider: TurnsProvider) -> None:
+        provider.turns = [PLAN, whole("calc.py", TWICE)]
+        got = make(daemon, opened, "call discount where a price is doubled", check=False)
+        assert "far/prices.py" in {one["path"] for one in got["sources"]}
+        assert "return price * 0.9" in provider.prompts[0]
+
+    def test_the_older_endpoint_makes_a_feature_of_it(
+        self, daemon: Daemon, opened: Path, provider: TurnsProvider
+    ) -> None:
+        provider.turns = [PLAN, whole("calc.py", TWICE)]
+        status, got = self.post(daemon, {"repo": str(opened), "featureRequest": "twice, over HTTP"})
+        assert (status, got["success"], got["summary"]) == (200, True, "Adds twice: changes calc.py.")
+        assert apply_diff(CALC, got["edits"][0]["diff"]) == TWICE
+        assert got["diff"] == got["edits"][0]["diff"]
+        assert {"usage", "cost", "cache", "model", "problems", "id"} <= set(got)
+        assert (opened / "calc.py").read_text() == CALC
+
+    def test_what_is_not_open_is_not_read_over_http(self, daemon: Daemon, root: Path, provider: TurnsProvider) -> None:
+        status, got = self.post(daemon, {"repo": str(root), "featureRequest": "twice"})
+        assert (status, got["success"], provider.calls) == (409, False, [])
+        status, got = self.post(daemon, {"repo": str(root), "featureRequest": "twice", "base_url": "http://x"})
+        assert (status, provider.calls) == (400, [])
+
+    def post(self, daemon: Daemon, body: dict[str, Any]) -> tuple[int, Any]:
+        headers = {"authorization": f"Bearer {daemon.token}", "content-type": "application/json"}
+        asked = urllib.request.Request(
+            f"{daemon.url}/api/repos/quality/generate-feature", json.dumps(body).encode(), headers
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=30) as reply:
+                return reply.status, json.load(reply)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
 
 
 def test_a_model_that_fails_is_an_error_with_its_tip(daemon: Daemon, root: Path) -> None:

@@ -10,7 +10,10 @@ import msgspec
 
 from beastmode.core.types import Piece
 from beastmode.workspace.chunks import cut
+from beastmode.workspace.context import Found
 from beastmode.workspace.ground import Ground, RefusedPathError
+from beastmode.workspace.languages import language_of
+from beastmode.workspace.prompting import fenced, with_lf
 from beastmode.workspace.secrets import named_like_secret
 
 NAMES_MAX = 20_000
@@ -110,6 +113,31 @@ def scout(ground: Ground, request: str) -> Scouted:
         by_name[path] += len(words & words_of(texts[path]))
     ranked = sorted((path for path in texts if texts[path].strip()), key=lambda path: (-by_name[path], path))
     return Scouted(names=names, ranked=ranked, outlines=_outlines(ranked[:OUTLINED_MAX], texts))
+
+
+def with_found(scouted: Scouted, found: Sequence[Found], indexed: str, root: str) -> Scouted:
+    """Adds what the index found: its files come first, and its pieces are shown.
+
+    Args:
+        scouted: What was found without it.
+        found: Pieces, best first.
+        indexed: The open workspace that their paths are in.
+        root: The folder that the feature is for: that workspace, or a folder in it.
+    """
+    prefix = root.removeprefix(indexed).strip("/") + "/" if root != indexed else ""
+    inside = [(one.path.removeprefix(prefix), one) for one in found if one.path.startswith(prefix)]
+    first = list(dict.fromkeys(path for path, _ in inside))
+    return msgspec.structs.replace(
+        scouted,
+        ranked=[*first, *(path for path in scouted.ranked if path not in set(first))],
+        pieces=[(path, _shown_piece(path, one)) for path, one in inside],
+        sources=[one.piece() for _, one in inside],
+    )
+
+
+def _shown_piece(path: str, found: Found) -> str:
+    what = f", `{found.symbol}`" if found.symbol else ""
+    return f"A piece of `{path}`{what}:\n\n{fenced(with_lf(found.text), language_of(path).id)}"
 
 
 def words_of(text: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ from beastmode.servers.http.exchange import Exchange
 from beastmode.servers.http.headers import Pairs, apply, of_answer, of_error, status_of
 from beastmode.servers.methods.answers import Chatted
 from beastmode.servers.methods.answers import chat as chat_method
+from beastmode.servers.methods.generation import GenerateParams, generate
 from beastmode.servers.services import Caller, Services
 from beastmode.wire.openai_door import ENDPOINT_FIELDS
 from beastmode.wire.relay import OFF_LOOP_BYTES
@@ -132,8 +133,31 @@ class Original:
         return named[0]
 
     async def _generate_feature(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
-        await _decoded(exchange.body, FeatureBody)
-        raise _no_workspace("A feature")
+        body = await _decoded(exchange.body, FeatureBody)
+        asked = apply(Request(model="", messages=[]), exchange.headers)
+        params = GenerateParams(
+            request=body.feature_request,
+            workspace=self._workspace(body.repo),
+            model=body.model or None,
+            tags=asked.tags,
+            cache=asked.cache,
+            max_cost_usd=asked.max_cost_usd,
+        )
+        made = await generate(self._services, Caller(asked.user, client="http:api"), params)
+        told = {
+            "success": bool(made.edits),
+            "id": made.id,
+            "summary": made.summary,
+            "edits": made.edits,
+            "diff": "".join(one.diff for one in made.edits),
+            "problems": made.problems,
+            "model": made.model,
+            "usage": made.usage,
+            "cost": made.cost_usd,
+            "saved": made.saved_usd,
+            "cache": made.cache,
+        }
+        return told, of_answer(made, None)
 
     async def _monitoring(self, exchange: Exchange) -> tuple[dict[str, Any], Pairs]:
         figures = await self._services.stats.snapshot(exchange.query.get("window", "24h"))
@@ -224,13 +248,6 @@ def monitored(figures: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str
 
 def _shown(value: float | None, form: str) -> str | None:
     return None if value is None else form.format(value)
-
-
-def _no_workspace(what: str) -> ConflictError:
-    return ConflictError(
-        f"{what} needs an open workspace, and none is open.",
-        tips=["ask a model instead: POST /api/codebase/chat with useLLM true, or POST /v1/chat/completions"],
-    )
 
 
 async def _decoded(body: bytes, kind: type[Any]) -> Any:

@@ -18,11 +18,11 @@ from beastmode.workspace.attachments import Document
 from beastmode.workspace.checking import Texts
 from beastmode.workspace.copying import copy_with, remove
 from beastmode.workspace.edits import Edit
-from beastmode.workspace.generation import Feedback, Generation, Made, Question
+from beastmode.workspace.generation import PLAN_MAX_TOKENS, Feedback, Generation, Made, Question
 from beastmode.workspace.ground import Ground, RefusedPathError, real_root
 from beastmode.workspace.requests import Asking
 from beastmode.workspace.resuming import Said, Saved, Shelf, key_of
-from beastmode.workspace.scouting import scout
+from beastmode.workspace.scouting import Scouted, scout, with_found
 from beastmode.workspace.subject import name_inside
 from beastmode.workspace.trying import steadied, try_command
 
@@ -124,14 +124,14 @@ class Work:
             self._params.request,
             ground,
             files,
-            await asyncio.to_thread(scout, ground, self._params.request),
+            await self._scouted(ground, files),
             ask=self._ask,
             tell=self._tell,
             check=self._check_of(ground),
             feedback=self._saved.feedback,
             repairs=settings.generation.repairs,
             max_files=settings.generation.max_files,
-            context_tokens=settings.workspace.context_tokens,
+            context_tokens=self._context_tokens(),
         )
         made = await generation.run()
         self._saved.proposal = made.proposal
@@ -177,6 +177,21 @@ class Work:
             except RefusedPathError as error:
                 raise BadInputError(f"{path!r} {error}.", tips=["name text files inside the workspace"]) from None
         return ground, files
+
+    async def _scouted(self, ground: Ground, files: list[str]) -> Scouted:
+        """What else belongs to the request: found by the index where the workspace is open, else by names and words."""
+        params = self._params
+        found = await asyncio.to_thread(scout, ground, params.request)
+        looking = await self._services.library.looking(ground.root, opened=params.documents, named=files)
+        if looking is None:
+            return found
+        return with_found(found, await looking.find(params.request), looking.root, ground.root)
+
+    def _context_tokens(self) -> int:
+        """How much of other files is shown: what the user allows, and what the model has room for."""
+        answer = Request(model=self._params.model or "", messages=[], params={"max_tokens": PLAN_MAX_TOKENS})
+        library = self._services.library
+        return min(library.budget(), library.room(answer) // 2)
 
     # -- models ---------------------------------------------------------------------------------------------------
 
