@@ -142,6 +142,8 @@ def reject(screen: Screen, request_id: str | None, entry: str | None) -> None:
         screen.json(reply)
     elif reply["rejected"] == "pair":
         screen.say(f"denied: the prompt of {request_id} is never again answered with entry {reply['entry']}")
+    elif reply["rejected"] == "variant":
+        screen.say(f"removed the answer of {request_id} from entry {reply['entry']}; its others stay")
     else:
         screen.say(f"removed entry {reply['entry']}")
 
