@@ -33,17 +33,20 @@ class Waiting:
         Args:
             operation: As `disk_tables` makes them.
         """
-        with self._lock:
-            if operation == CLEAR:
+        if operation == CLEAR:
+            with self._lock:
                 self._newest.clear()
                 self._bytes = 0
                 self._clears += 1
-                return
-            for key in keys_of(operation):
-                self._drop(key)
-                if self._bytes + len(operation) <= self._max_bytes:
+            return
+        keys, size_bytes = keys_of(operation), len(operation)
+        with self._lock:
+            for key in keys:
+                if key in self._newest:
+                    self._drop(key)
+                if self._bytes + size_bytes <= self._max_bytes:
                     self._newest[key] = operation
-                    self._bytes += len(operation)
+                    self._bytes += size_bytes
 
     def settle(self, operations: Iterable[bytes]) -> None:
         """Forgets operations that are in the store now, but for keys that a newer one waits for.

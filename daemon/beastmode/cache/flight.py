@@ -141,6 +141,21 @@ class Flight(Generic[T]):
         if not self._followers and not self._boarding:
             self._end()
 
+    def land(self, result: T) -> None:
+        """Tells everyone who waits of the answer at once, not a turn of the loop after the call's task has ended.
+
+        Args:
+            result: What the call returns.
+        """
+        if self._task is not None:
+            self._task.remove_done_callback(self._landed)
+            self._task = None
+        if self._gathering is not None:
+            self._gathering.set()
+        for waiter in self._followers:
+            if not waiter.done():
+                waiter.set_result(result)
+
     def _landed(self, task: asyncio.Task[T]) -> None:
         """Tells everyone who waits how the call ended."""
         self._task = None  # an error in it would hold frames that hold this flight
@@ -202,7 +217,7 @@ class Flights(Generic[T]):
 
         async def guarded() -> T:
             try:
-                return await work(flight)
+                result = await work(flight)
             except BaseException as error:
                 _empty_frames(error)
                 raise
@@ -210,6 +225,8 @@ class Flights(Generic[T]):
                 self._all.discard(flight)
                 if key is not None and self._shared.get(key) is flight:
                     del self._shared[key]
+            flight.land(result)
+            return result
 
         flight.start(guarded())
         return flight

@@ -115,7 +115,8 @@ class MemoryTier:
             entry: The answer.
             now_s: Wall clock.
         """
-        self._drop(entry.key)
+        if entry.key in self._slots:
+            self._drop(entry.key)
         expires_s = inf if entry.pinned else entry.stored_at_s + self._ttl_s
         size_bytes = entry_bytes(entry)
         if now_s >= expires_s or size_bytes * SHARE_MAX > self._max_bytes:
@@ -162,7 +163,9 @@ class MemoryTier:
 def entry_bytes(entry: Entry) -> int:
     """The memory an entry takes, about."""
     size = ENTRY_OVERHEAD_BYTES + getsizeof(entry.text) + len(entry.vector)
-    size += _completion_bytes(entry.completion) + _nested_bytes(entry.digests, entry.tags)
+    size += _completion_bytes(entry.completion)
+    if entry.digests or entry.tags:
+        size += _nested_bytes(entry.digests, entry.tags)
     if entry.pieces or entry.variants:
         size += _nested_bytes(entry.pieces) + sum(map(variant_bytes, entry.variants))
     return size
@@ -177,7 +180,10 @@ def _completion_bytes(completion: Completion) -> int:
     size = getsizeof(completion.text) + getsizeof(completion.reasoning)
     if completion.reply is not None:
         size += len(completion.reply.body)
-    size += _nested_bytes(completion.tool_calls, completion.blocks, completion.logprobs)
+    if completion.tool_calls or completion.blocks or completion.logprobs:
+        size += _nested_bytes(completion.tool_calls, completion.blocks, completion.logprobs)
+    if not completion.choices:
+        return size
     return size + sum(CHOICE_OVERHEAD_BYTES + _completion_bytes(choice) for choice in completion.choices)
 
 

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 VERSION = 1
 _HEADER = struct.Struct(">BBd8s")
-_CHECKED_BYTES = _HEADER.size - 8
+_CHECKED = struct.Struct(">BBd")
+_CHECKED_BYTES = _CHECKED.size
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
@@ -45,7 +46,7 @@ def pack(entry: Entry) -> bytes:
         ValueError: A text in it holds a lone surrogate, which no encoding has.
     """
     body = _encode(entry)
-    head = _HEADER.pack(VERSION, entry.pinned, entry.stored_at_s, b"")[:_CHECKED_BYTES]
+    head = _CHECKED.pack(VERSION, entry.pinned, entry.stored_at_s)
     return head + _checksum(entry.key, head, body) + body
 
 
