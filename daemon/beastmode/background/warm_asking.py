@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import msgspec
 
@@ -14,7 +15,7 @@ from beastmode.cache.key import Key, make_key
 from beastmode.core.types import Request
 from beastmode.gateway import Gateway
 
-NOTED_MAX = 2_000
+NOTED_MAX, OWN_MAX = 2_000, 50
 
 
 class Asking:
@@ -34,6 +35,7 @@ class Asking:
         self._record = record
         self._one = asyncio.Lock()
         self._noted = ""
+        self._own: deque[str] = deque(maxlen=OWN_MAX)
 
     async def ask(self, plan: Plan) -> tuple[str, float | None]:
         """Asks what a plan has.
@@ -54,6 +56,7 @@ class Asking:
             try:
                 self._budget.began()
                 flown = await WarmFlight(self._gateway).fly(request)
+                self._own.append(request.request_id)
                 known = flown.cost_known
             finally:
                 await self._budget.settle(name, known=known)
@@ -63,7 +66,7 @@ class Asking:
         if flown.end != "answered" or flown.answer is None:
             if flown.end == "failed":
                 self._planner.pass_over(key, failed=True)
-            return flown.end, 0.0 if flown.cost_known else None
+            return flown.end, 0.0 if flown.cost_known or plan.may_cost_usd == 0.0 else None
         cost_usd = flown.answer.cost_usd
         own = make_key(request)
         if own.exact != key.exact and not await self._store_for_auto(request, own, key):
@@ -98,5 +101,6 @@ class Asking:
             newest = newest or request_id
             if request_id == self._noted or count >= NOTED_MAX:
                 break
-            self._record.used(key)
+            if request_id not in self._own:
+                self._record.used(key)
         self._noted = newest or self._noted

@@ -21,6 +21,10 @@ _SPENT = """
     WHERE k.origin = 'warming' AND k.attempts > 0 AND (:workspace IS NULL OR coalesce(k.workspace, '') = :workspace)"""
 
 
+BURST = 3
+"""So many may follow each other at once, where before them there were fewer than allowed."""
+
+
 class Spent(msgspec.Struct, frozen=True):
     """What was asked ahead today.
 
@@ -145,11 +149,12 @@ class Budget:
 
     def wait_s(self) -> float:
         """How long until the next request may be asked ahead."""
-        return max(0.0, self._next_s - self._clock.mono_s())
+        gap_s = 60.0 / self._settings().per_minute
+        return max(0.0, self._next_s - (BURST - 1) * gap_s - self._clock.mono_s())
 
     def began(self) -> None:
         """A request is asked ahead: the next one waits."""
-        self._next_s = self._clock.mono_s() + 60.0 / self._settings().per_minute
+        self._next_s = max(self._next_s, self._clock.mono_s()) + 60.0 / self._settings().per_minute
 
 
 def _placed(remote: dict[str, float]) -> dict[str, float]:

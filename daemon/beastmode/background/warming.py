@@ -111,16 +111,24 @@ class Warming:
             return
         await self._look()
         for _ in range(PLANS_A_TURN):
-            if not self._queue or not self.idle or await self._consider(self._queue.popleft()):
+            wish = self._next()
+            if wish is None or not self.idle or await self._consider(wish):
                 break
         if not self._queue:
             parts.sources.lost = False
 
+    def _next(self) -> Wish | None:
+        """Takes the next wish whose source does not rest."""
+        now_s = self._parts.clock.mono_s()
+        for number, wish in enumerate(self._queue):
+            if self._rests.get(wish.source, 0.0) <= now_s:
+                del self._queue[number]
+                return wish
+        return None
+
     async def _consider(self, wish: Wish) -> bool:
         """Asks for a wish where that is due; tells whether a model was asked."""
         parts = self._parts
-        if self._rests.get(wish.source, 0.0) > parts.clock.mono_s():
-            return False
         plan = await parts.planner.plan(wish)
         if plan.why_not or not self.idle:
             return False
@@ -139,7 +147,7 @@ class Warming:
         """The less of a source's answers are used, the longer it rests."""
         settings, clock = self._parts.settings(), self._parts.clock
         share = self._parts.record.share(source, settings.horizon_s, settings.precision)
-        self._rests[source] = clock.mono_s() + 60.0 / settings.per_minute / share
+        self._rests[source] = clock.mono_s() + 60.0 / settings.per_minute * (1.0 / share - 1.0)
 
     @property
     def idle(self) -> bool:
