@@ -26,6 +26,7 @@ _COMMANDS = {
     "generate": "generate:generate",
     "models": "models:models",
     "prices": "prices:prices",
+    "workspace": "workspace:workspace",
     "dashboard": "dashboard:dashboard",
     "lsp": "lsp:lsp",
     "requests": "requests:requests",

@@ -44,6 +44,8 @@ def _show_text(screen: Screen, reply: Mapping[str, Any], health: Mapping[str, An
     screen.say(f"cache     {_cache(reply.get('cache') or {})}")
     if reply.get("warming") is not None:
         screen.say(f"warming   {standing(reply['warming'])}")
+    for one in reply.get("workspaces") or []:
+        screen.say(f"workspace {one['path']}: {one['state']}, {figures.count(one['files'], 'file')}")
     for name, path in (reply.get("sockets") or {}).items():
         if path:
             screen.say(f"{name:<9} {path}")
