@@ -117,4 +117,5 @@ class Workshop:
     def _let_go(self, workspace: Workspace) -> None:
         if self.embedding is not None:
             self.embedding.remove(workspace.root)
+        self.truth.let_go(workspace.root)
         asyncio.get_running_loop().run_in_executor(None, workspace.retriever.reader.close)

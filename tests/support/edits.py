@@ -188,6 +188,11 @@ class World:
         """Whether each piece is in its file now."""
         return all(path in self.texts and sha256 in self._pieces(path, self.texts[path]) for path, sha256 in shown)
 
+    def lies(self, source: dict[str, Any]) -> bool:
+        """Whether the lines that a source names hold its text."""
+        lines = self.texts[source["path"]].split("\n")[source["first_line"] - 1 : source["last_line"]]
+        return digest("\n".join(lines)) == source["sha256"]
+
     def _was(self, path: str, sha256: str, asked_s: float) -> bool:
         for version, ended_s in reversed(self.versions.get(path, [])):
             if ended_s < asked_s:
@@ -322,7 +327,10 @@ class Asker:
         tally.empty += not shown
         tally.results[result] += 1
         tally.latency_ms.setdefault(result, []).append(took_ms)
-        if not world.was(shown, asked_s) or shown != {(one["path"], one["sha256"]) for one in answer["sources"]}:
+        right = shown == {(one["path"], one["sha256"]) for one in answer["sources"]}
+        if world.count == edits:
+            right = right and all(world.lies(one) for one in answer["sources"])
+        if not world.was(shown, asked_s) or not right:
             tally.stale += 1
             tally.wrong.append(f"{question} after edit {edits}: {result}, {answer['cache']}")
         if any(world.count == edits and world.holds(one) for one in true_before):

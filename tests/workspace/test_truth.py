@@ -325,6 +325,14 @@ class TestBounds:
         assert truth._cut_chars == sum(map(module._chars, truth._cuts.values())) <= 2000
         assert await truth.hold(str(root), pieces) == pieces, "what it forgot is read again"
 
+    async def test_what_is_closed_is_forgotten(self, truth: Truth, root: Path) -> None:
+        pieces = await pieces_of(truth, root, "b.py")
+        truth.let_go("/elsewhere")
+        assert len(truth._known) == 1
+        truth.let_go(str(root))
+        assert (len(truth._known), len(truth._cuts), truth._places, truth._cut_chars) == (0, 0, 0, 0)
+        assert await truth.hold(str(root), pieces) == pieces
+
     async def test_many_look_at_once(self, truth: Truth, root: Path) -> None:
         pieces = [*await pieces_of(truth, root, "pkg/a.py"), *await pieces_of(truth, root, "b.py")]
         found = await asyncio.gather(*(truth.hold(str(root), pieces) for _ in range(200)))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from beastmode.cache.key import Key
+from beastmode.cache.variants import fronts
 from beastmode.core.clock import rfc3339
 from beastmode.core.types import Entry, Message, Request, Usage
 from beastmode.costs.arithmetic import from_words, token_parts
@@ -68,7 +69,11 @@ def arithmetic(row: dict[str, Any]) -> dict[str, Any] | None:
 
 async def _entry(services: Services, request_id: str) -> Entry | None:
     key = services.gateway.keeper.entry_of(request_id)
-    return await services.lookup.peek(key) if key is not None else None
+    entry = await services.lookup.peek(key) if key is not None else None
+    paid_by = services.gateway.keeper.variant_of(request_id)
+    if entry is None or paid_by is None:
+        return entry
+    return next((one for one in fronts(entry) if one.request_id == paid_by), entry)
 
 
 async def _neighbours(services: Services, entry: Entry) -> dict[str, Any]:

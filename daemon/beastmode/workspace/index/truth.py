@@ -112,6 +112,18 @@ class Truth:
         """
         return await self._run(lambda: self._current(root, path))
 
+    def let_go(self, root: str) -> None:
+        """Forgets what the files of a workspace were; they are read again when somebody asks.
+
+        Args:
+            root: The workspace.
+        """
+        with self._lock:
+            for key in [one for one in self._known if one[0] == root]:
+                self._places -= _size(self._known.pop(key))
+            self._cuts.clear()
+            self._cut_chars = 0
+
     def close(self) -> None:
         """Ends the threads; waits for none."""
         self._threads.shutdown(wait=False, cancel_futures=True)
