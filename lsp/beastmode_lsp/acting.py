@@ -14,6 +14,7 @@ from beastmode_lsp.costs import cost_line
 from beastmode_lsp.documents import Snapshot
 from beastmode_lsp.positions import Point, Span
 from beastmode_lsp.proposals import Proposal, propose, read
+from beastmode_lsp.sources import root_of, with_links
 
 if TYPE_CHECKING:
     from beastmode_lsp.session import Session
@@ -63,10 +64,12 @@ class Outcome:
     Attributes:
         answer: As the daemon gave it.
         proposal: What it would change.
+        root: Where the paths of its sources begin.
     """
 
     answer: dict[str, Any]
     proposal: Proposal
+    root: str | None = None
 
     def shown(self) -> dict[str, Any]:
         """As the result of a command."""
@@ -77,6 +80,7 @@ class Outcome:
         found |= {"edits": [one.shown() for one in proposal.files], "applied": proposal.applied}
         if proposal.reason is not None:
             found["reason"] = proposal.reason
+        found["sources"] = with_links(self.answer.get("sources") or [], self.root)
         return {**found, "costLine": cost_line(self.answer)}
 
 
@@ -96,7 +100,7 @@ async def act(session: Session, wish: Wish) -> Outcome:
     proposal = await propose(session, title, answer, asked)
     if proposal.files:
         session.kept.put(proposal)
-    return Outcome(answer, proposal)
+    return Outcome(answer, proposal, root_of(answer, session.documents.root_of(wish.uri)))
 
 
 async def _read(session: Session, uri: str) -> Snapshot:
@@ -123,6 +127,9 @@ def _params(session: Session, wish: Wish, asked: Snapshot) -> dict[str, Any]:
         params["language"] = asked.document.language or None
     elif "workspace" not in place:
         params["documents"] = [{"path": place["path"], "text": asked.text}]
+    opened = session.folders.opened(place.get("workspace"), [place["path"]])
+    if opened:
+        params["opened"] = opened
     if wish.span is not None:
         params["range"] = a_range(wish.span)
     instruction = wish.instruction or (DEFAULT_QUESTION if wish.kind == "ask" else None)

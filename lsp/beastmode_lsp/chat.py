@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beastmode_lsp import sources
 from beastmode_lsp.arguments import Kinds, take
 from beastmode_lsp.asking import ask, refuse_large
-from beastmode_lsp.commands import span_of
+from beastmode_lsp.commands import diagnostics_of, span_of
 from beastmode_lsp.costs import cost_line
 from beastmode_lsp.positions import text_in
 from beastmode_lsp.showing import show_text
@@ -26,6 +27,9 @@ _FIELDS: Kinds = {
     "files": list,
     "id": (str, int),
     "cache": str,
+    "retrieve": bool,
+    "use_llm": bool,
+    "diagnostics": list,
     "show": bool,
 }
 
@@ -43,7 +47,7 @@ async def chat(session: Session, given: Any) -> dict[str, Any]:
     uri = fields.get("uri")
     root = session.documents.root_of(uri) if uri else session.documents.first_root
     params: dict[str, Any] = {"message": fields["message"], **session.identity(fields.get("model"))}
-    params |= {name: fields[name] for name in ("session_id", "cache") if name in fields}
+    params |= {name: fields[name] for name in ("session_id", "cache", "retrieve", "use_llm") if name in fields}
     if root is not None:
         params["workspace"] = root
     documents = _selected(session, uri, span_of(session, "beast.chat", fields)) if uri else []
@@ -54,14 +58,24 @@ async def chat(session: Session, given: Any) -> dict[str, Any]:
             files.append(str(name))
         else:
             documents.append(open_text)
-    params |= {name: value for name, value in (("documents", documents), ("files", files)) if value}
+    opened = session.folders.opened(root, [one["path"] for one in documents])
+    reported = _reported(session, fields) if uri else []
+    more = {"documents": documents, "files": files, "opened": opened, "diagnostics": reported}
+    params |= {name: value for name, value in more.items() if value}
     stream_id = str(fields["id"]) if "id" in fields else None
     answer: dict[str, Any] = await ask(session, "chat", params, "BEAST: Chat", stream_id)
-    line = cost_line(answer)
+    session.folders.learn(root, (answer.get("context") or {}).get("state"))
+    line, top = cost_line(answer), sources.root_of(answer, root)
     if fields.get("show", not session.has_views):
-        page = f"> {fields['message']}\n\n{answer['text'].rstrip()}\n\n---\n*{line}*\n"
+        page = f"> {fields['message']}\n\n{answer['text'].rstrip()}\n{sources.listed(answer, top)}\n---\n*{line}*\n"
         await show_text(session, f"BEAST: Chat-{answer['request_id'][-8:]}", page)
-    return {**answer, "costLine": line}
+    return {**answer, "sources": sources.with_links(answer.get("sources") or [], top), "costLine": line}
+
+
+def _reported(session: Session, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Problems of the document that the question is about, with its path."""
+    path = session.place(fields["uri"])["path"]
+    return [{**one, "path": path} for one in diagnostics_of(session, "beast.chat", fields)]
 
 
 def _selected(session: Session, uri: str, span: Span | None) -> list[dict[str, Any]]:

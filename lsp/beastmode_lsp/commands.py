@@ -13,6 +13,7 @@ from beastmode_lsp.applying import apply_proposal
 from beastmode_lsp.arguments import Kinds, a_range, take
 from beastmode_lsp.costs import cost_line
 from beastmode_lsp.showing import show_text
+from beastmode_lsp.sources import listed
 
 if TYPE_CHECKING:
     from beastmode_lsp.positions import Span
@@ -47,7 +48,7 @@ async def run_action(session: Session, kind: str, given: Any) -> dict[str, Any]:
         uri=fields["uri"],
         span=span,
         instruction=fields.get("instruction"),
-        diagnostics=_diagnostics(session, name, fields),
+        diagnostics=diagnostics_of(session, name, fields),
         model=fields.get("model"),
         cache=fields.get("cache"),
         id=str(fields["id"]) if "id" in fields else None,
@@ -72,7 +73,12 @@ def span_of(session: Session, command: str, fields: dict[str, Any]) -> Span | No
     return document.span(found)
 
 
-def _diagnostics(session: Session, command: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+def diagnostics_of(session: Session, command: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The diagnostics of a command as the daemon has them.
+
+    Raises:
+        JsonRpcInvalidParams: One is none.
+    """
     document = session.documents.find(fields["uri"])
     found = []
     for one in fields.get("diagnostics", ()):
@@ -95,7 +101,8 @@ async def _use(session: Session, wish: Wish, outcome: Outcome, *, apply: bool, s
     if wish.kind in TALKS:
         if show:
             question = f"> {wish.instruction or DEFAULT_QUESTION}\n\n" if wish.kind == "ask" else ""
-            page = f"{question}{answer['text'].rstrip()}\n\n---\n*{cost_line(answer)}*\n"
+            sources = listed(answer, outcome.root)
+            page = f"{question}{answer['text'].rstrip()}\n{sources}\n---\n*{cost_line(answer)}*\n"
             await show_text(session, f"{TITLES[wish.kind]}-{proposal.request_id[-8:]}", page)
         return
     if not proposal.files:

@@ -147,6 +147,11 @@ class Document:
         self._history = History(version)
 
     @property
+    def chars(self) -> int:
+        """How many characters it has."""
+        return self._chars
+
+    @property
     def lines(self) -> list[str]:
         """Its lines with their ends; not to be changed."""
         while self.cut_some(self._chars):
@@ -340,6 +345,11 @@ class Documents(Workspace):
         path = path_of(uri)
         holding = [root for root in self._roots() if path is not None and Path(path).is_relative_to(root)]
         return max(holding, key=len) if holding else None
+
+    @property
+    def roots(self) -> list[str]:
+        """The editor's folders, as paths."""
+        return list(dict.fromkeys(self._roots()))
 
     @property
     def first_root(self) -> str | None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from beastmode_lsp import actions, chat, commands, insight, models
+from beastmode_lsp import actions, chat, commands, folders, insight, models, sources
 from beastmode_lsp.acting import TITLES
 from beastmode_lsp.documents import Documents
 from beastmode_lsp.editor import Editor
+from beastmode_lsp.folders import line_of
 from beastmode_lsp.lenses import lenses
 from beastmode_lsp.session import Session
 from beastmode_lsp.settings import read_settings
@@ -41,6 +42,9 @@ COMMANDS: dict[str, Run] = {
     "beast.apply": commands.apply_kept,
     "beast.chat": chat.chat,
     "beast.clear": chat.clear,
+    "beast.context": sources.context,
+    "beast.openWorkspace": folders.open_workspace,
+    "beast.closeWorkspace": folders.close_workspace,
     "beast.models": models.list_models,
     "beast.selectModel": models.select_model,
     "beast.registerModel": models.register_model,
@@ -95,15 +99,22 @@ def _life(server: EditorServer, session: Session) -> None:
             session.warn_once(warning)
         if session.editor.registers_settings:
             server.background(_follow_settings(server))
-        server.background(_configure(session, None))
+        server.background(_begin(session))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     def changed(params: types.DidChangeConfigurationParams) -> None:
         server.background(_configure(session, params.settings))
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
-    def folders(params: types.DidChangeWorkspaceFoldersParams) -> None:
+    def moved(params: types.DidChangeWorkspaceFoldersParams) -> None:
         """Pygls keeps them."""
+        server.background(session.folders.follow())
+
+
+async def _begin(session: Session) -> None:
+    """Reads the settings, then asks about the folders."""
+    await _configure(session, None)
+    await session.folders.follow()
 
 
 async def _follow_settings(server: EditorServer) -> None:
@@ -142,13 +153,23 @@ async def _configure(session: Session, pushed: Any) -> None:
 
 
 def _texts(server: EditorServer, session: Session) -> None:
+    @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    def opened(params: types.DidOpenTextDocumentParams) -> None:
+        session.folders.note(params.text_document.uri, "opened")
+
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: types.DidChangeTextDocumentParams) -> None:
         session.ghosts.typed(params)
+        session.folders.note(params.text_document.uri, "edited", line_of(params))
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        session.folders.note(params.text_document.uri, "saved")
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:
         session.ghosts.closed(params.text_document.uri)
+        session.folders.note(params.text_document.uri, "closed")
 
     @server.feature(types.TEXT_DOCUMENT_CODE_LENS, types.CodeLensOptions(resolve_provider=False))
     def code_lens(params: types.CodeLensParams) -> list[types.CodeLens]:

@@ -15,6 +15,7 @@ from beastmode.core.errors import BeastError
 from beastmode_lsp.answers import answer_error
 from beastmode_lsp.documents import Documents, name_of, path_of
 from beastmode_lsp.editor import Editor
+from beastmode_lsp.folders import Folders
 from beastmode_lsp.inline import Ghosts
 from beastmode_lsp.models import Catalogue
 from beastmode_lsp.progress import Cancellers
@@ -113,6 +114,7 @@ class Session:
         running: What `beast/cancel` ends.
         catalogue: The daemon's models.
         ghosts: What is asked for at the cursor.
+        folders: The editor's folders as workspaces of the daemon.
         pending_warnings: What is said once the editor takes messages.
     """
 
@@ -126,6 +128,7 @@ class Session:
         self.cancellers = Cancellers()
         self.catalogue = Catalogue(self)
         self.ghosts = Ghosts(self)
+        self.folders = Folders(self)
         self.pending_warnings: list[str] = []
         self.kept = Kept()
         self.running = Running()

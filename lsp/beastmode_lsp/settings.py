@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 AUTOMATIC = ("free", "always", "never")
+OPENING = ("ask", "never")
+_WORDS = {"automatic": AUTOMATIC, "open": OPENING}
+"""Settings that are one of a few words, by their names."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,17 @@ class Edits:
 
 
 @dataclass(frozen=True)
+class Workspace:
+    """Folders that the daemon reads.
+
+    Attributes:
+        open: `ask`: the user is asked once about each folder; `never`: only the command opens one.
+    """
+
+    open: str = "ask"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them.
 
@@ -64,6 +78,7 @@ class Settings:
         code_lens: Lines above functions.
         inline: Ghost text.
         edits: What is done with edits.
+        workspace: Folders that the daemon reads.
         chat: Kept for what editors need themselves.
         tags: Labels for cost reports.
     """
@@ -74,6 +89,7 @@ class Settings:
     code_lens: CodeLens = CodeLens()
     inline: Inline = Inline()
     edits: Edits = Edits()
+    workspace: Workspace = Workspace()
     chat: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
 
@@ -131,8 +147,8 @@ def _read(kind: Any, given: dict[str, Any], path: str, warnings: list[str]) -> A
 
 def _fitting(default: Any, value: Any, key: str) -> Any:
     """The value, if it is what the setting takes; else None."""
-    if key == "automatic":
-        return value if value in AUTOMATIC else None
+    if key in _WORDS:
+        return value if value in _WORDS[key] else None
     if isinstance(default, bool) or isinstance(value, bool):
         return value if isinstance(default, bool) and isinstance(value, bool) else None
     if isinstance(default, int):
@@ -144,8 +160,8 @@ def _fitting(default: Any, value: Any, key: str) -> Any:
 
 
 def _wanted(default: Any, key: str) -> str:
-    if key == "automatic":
-        return f"one of {', '.join(AUTOMATIC)}"
+    if key in _WORDS:
+        return f"one of {', '.join(_WORDS[key])}"
     if isinstance(default, bool):
         return "true or false"
     if isinstance(default, int):

@@ -133,10 +133,12 @@ class House:
         *,
         name: str = "Visual Studio Code",
         settings: dict[str, Any] | None = None,
+        answers: dict[str, Callable[[Any], Any]] | None = None,
         **more: Any,
     ) -> Editor:
-        """An editor that is connected and initialized."""
+        """An editor that is connected and initialized; `answers` to what the server asks of it, by method."""
         editor = Editor(LspClient.connect(self.daemon.home / "run" / "lsp.sock"), settings or {})
+        editor.client.answers.update(answers or {})
         self._editors.append(editor)
         editor.start(EVERYTHING if capabilities is None else capabilities, clientInfo={"name": name}, **more)
         return editor

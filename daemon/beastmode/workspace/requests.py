@@ -137,6 +137,7 @@ class ActionParams(Asking, kw_only=True):
         language: What the file is written in, where its name does not tell.
         instruction: What is wanted, in a person's words.
         documents: Unsaved text; it wins over the disk.
+        opened: Texts of other files that an editor holds; they win over the disk in what is found in the workspace.
         diagnostics: Problems that are reported about the file.
     """
 
@@ -147,6 +148,7 @@ class ActionParams(Asking, kw_only=True):
     language: str | None = None
     instruction: str | None = None
     documents: list[Document] = []
+    opened: list[Document] = []
     diagnostics: list[Diagnostic] = []
 
 
@@ -301,7 +303,8 @@ async def action_request(
     request = _asked(params, user, client, Request(model="", messages=task.messages))
     request.workspace, request.digests = task.subject.root, task.digests
     if library is not None and task.subject.root is not None:
-        looking = await library.looking(task.subject.root, opened=params.documents, named=[task.subject.path])
+        held = [*params.opened, *params.documents]
+        looking = await library.looking(task.subject.root, opened=held, named=[task.subject.path])
         if looking is not None:
             library.widen(looking, request, task)
     return task, request

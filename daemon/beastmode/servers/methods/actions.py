@@ -10,6 +10,7 @@ from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 from beastmode.workspace.completing import fitting
 from beastmode.workspace.edits import Edit, outcome_of
+from beastmode.workspace.library import Standing
 from beastmode.workspace.requests import ActionParams, CompleteParams, action_request, completion_request
 
 
@@ -19,10 +20,12 @@ class Acted(Answer, kw_only=True):
     Attributes:
         summary: What comes of it, in one sentence.
         edits: What to change; nothing is written by the daemon. Empty for `explain` and `ask`.
+        context: Whether the workspace could be looked into, and where the paths of `sources` begin.
     """
 
     summary: str
     edits: list[Edit] = []
+    context: Standing | None = None
 
 
 @method("action")
@@ -37,7 +40,8 @@ async def action(services: Services, caller: Caller, params: ActionParams) -> Ac
         services.hearing.action(params, task, request)
     answer = await answered(services, caller, request)
     outcome = await asyncio.to_thread(outcome_of, task, answer.text, answer.finish_reason)
-    return Acted(**fields_of(answer), summary=outcome.summary, edits=outcome.edits)
+    standing = services.library.standing(params.workspace) if params.workspace is not None else None
+    return Acted(**fields_of(answer), summary=outcome.summary, edits=outcome.edits, context=standing)
 
 
 @method("complete")
