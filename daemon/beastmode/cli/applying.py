@@ -203,12 +203,14 @@ class _Writing:
             except (OSError, ConflictError):
                 left.append(one.path)
         self._done.clear()
+        self._tidy()
         for folder in reversed(self._made_folders):
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return left
 
     def _tidy(self) -> None:
+        """Takes away what was written beside files and is not needed any more."""
         for _, fresh in self._beside:
             if fresh is not None:
                 _unlink(fresh)
