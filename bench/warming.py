@@ -42,7 +42,7 @@ Daemon = importlib.import_module("support.daemon").Daemon
 MODEL = "custom:coder"
 PAUSE_MAX_S = 60.0
 MEDIAN_S, SPREAD = 6.0, 0.5
-IDLE_S, PER_MINUTE, HORIZON_S, DAILY = 5.0, 6.0, 12 * 3600.0, 500
+IDLE_S, PER_MINUTE, HORIZON_S, DAILY = 5.0, 6.0, 8 * 3600.0, 500
 EDITOR_S = 0.05
 WORDS = "def done(found):\n    return found\n"
 

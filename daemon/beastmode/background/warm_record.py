@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 MADE_MAX = 1_000
-JUDGED_MIN = 20
+JUDGED_MIN, JUDGED_MAX = 20, 200
 SHARE_MIN = 0.05
+GUESS_HORIZON = 0.125
+"""Of the horizon of the others: what is likely next is asked soon, or never."""
 
 
 class Made(msgspec.Struct, omit_defaults=True):
@@ -166,38 +168,24 @@ class Record:
         one.used = self._changed = True
         return True
 
-    def precision(self, horizon_s: float, source: Source | None = None) -> tuple[int, int]:
-        """How many answers that were made ahead were used.
-
-        Args:
-            horizon_s: So long an answer may wait for its use; one that still waits is not judged.
-            source: Only from there.
-
-        Returns:
-            How many were used, and how many were judged: used, or too old.
-        """
-        now_s = self._clock.wall_s()
-        judged = [one for one in self._made if source in (None, one.source)]
-        judged = [one for one in judged if one.used or now_s - one.at_s >= horizon_s]
-        return sum(one.used for one in judged), len(judged)
+    def precision(self) -> tuple[int, int]:
+        """How many of the answers that were made ahead were used, and how many there are; the last thousand count."""
+        return sum(one.used for one in self._made), len(self._made)
 
     def share(self, source: Source, horizon_s: float, wanted: float) -> float:
         """How much of what a source has is asked ahead: all, or less the less of it is used.
 
         Args:
             source: Where the thoughts come from.
-            horizon_s: As for `precision`.
+            horizon_s: So long an answer may wait for its use. What is younger is not judged yet.
             wanted: The share of answers that must be used.
         """
-        used, judged = self.precision(horizon_s, source)
+        until_s = self._clock.wall_s() - horizon_s * (GUESS_HORIZON if source == "guess" else 1.0)
+        due = [one for one in self._made if one.source == source and one.at_s <= until_s][-JUDGED_MAX:]
+        used, judged = sum(one.used for one in due), len(due)
         if source == "template" or judged < JUDGED_MIN or wanted <= 0 or used >= wanted * judged:
             return 1.0
         return max(SHARE_MIN, used / judged / wanted)
-
-    @property
-    def count(self) -> int:
-        """How many answers are remembered."""
-        return len(self._made)
 
     def _take(self, one: Made) -> None:
         if len(self._made) == MADE_MAX:

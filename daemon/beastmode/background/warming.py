@@ -229,7 +229,7 @@ class Warming:
         """How it stands: enabled, what was asked and spent today, the budget, precision, whether it is throttled."""
         parts, settings = self._parts, self._parts.settings()
         spent = await parts.budget.spent(newest=False)
-        used, judged = parts.record.precision(settings.horizon_s)
+        used, made = parts.record.precision()
         share = parts.record.share
         throttled = [one for one in SOURCES if share(one, settings.horizon_s, settings.precision) < 1.0]
         problems = [*parts.sources.template_problems(), parts.record.problem]
@@ -239,9 +239,9 @@ class Warming:
             "daily_requests": settings.daily_requests,
             "spent_usd": round(spent.usd, 9),
             "budget_usd": sum(settings.remote.values()),
-            "made": parts.record.count,
+            "made": made,
             "used": used,
-            "precision": used / judged if judged else None,
+            "precision": used / made if made else None,
             "throttled": bool(throttled),
             "throttled_sources": throttled,
             "waiting": len(self._queue),

@@ -320,7 +320,8 @@ class WarmingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         per_minute: Requests a minute that are asked ahead.
         idle_s: How long nobody must have asked anything before something is asked ahead.
         precision: Share of answers made ahead that must be used; below it less is asked ahead.
-        horizon_s: How long an answer made ahead may wait for its use before it counts as not used.
+        horizon_s: How long an answer made ahead may wait for its use before that counts against it; an eighth of it for
+            those that were likely next.
         at: Time of day at which recurring requests are made ready, such as `07:30`; empty: only as they come up.
         templates: Further requests to make ready: tables with `message` or `kind` and `path`, and with `workspace` and
             `model` where they are not the usual ones.
@@ -333,7 +334,7 @@ class WarmingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     per_minute: Positive = 6.0
     idle_s: Annotated[float, Meta(ge=0)] = 5.0
     precision: Share = 0.2
-    horizon_s: Positive = 12 * 3600.0
+    horizon_s: Positive = 8 * 3600.0
     at: str = ""
     templates: list[dict[str, Any]] = []
 
