@@ -11,7 +11,7 @@ _PLAIN = re.compile(r"(?:\.{0,2}/)?[\w@.+~()\[\]-]+(?:[/\\][\w@.+~()\[\]-]+)*")
 _TICKED = re.compile(r"`([^`\s][^`\n]*)`")
 _DECORATED = re.compile(
     r"^[\s#*>_-]*(?:\d+[.)]\s*)?[*_]*(?:(?:new |create |update |edit |modify )?file(?:\s?name|path)?|path|filename)?"
-    r"[*_]*\s*[:=]?\s*[*_`\"']*",
+    r"[\s*_`\"':=]*",
     re.IGNORECASE,
 )
 _COMMENT = re.compile(
