@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 
 import pytest
 from hypothesis import given
@@ -205,7 +204,8 @@ class TestDiffs:
     def test_patches_as_agents_write_them(self) -> None:
         answer = (
             "*** Begin Patch\n*** Update File: src/shelf/store.py\n@@ class Shelf:\n-    def add(self, book):\n"
-            "+    def add(self, book, at=None):\n*** Add File: new.py\n+x = 1\n*** Delete File: README.md\n*** End Patch\n"
+            "+    def add(self, book, at=None):\n*** Add File: new.py\n+x = 1\n*** Delete File: README.md\n"
+            "*** End Patch\n"
         )
         found = changes_in(answer, KNOWN)
         assert [(one.path, one.kind) for one in found] == [
