@@ -218,9 +218,13 @@ async def _forget_doings(services: Services, since_s: float | None, roots: froze
     """Forgets what was asked and worked on, as far as it is kept to be asked ahead."""
     if services.refreshing is not None:
         services.refreshing.forget()
+    if services.hearing is not None:
+        await services.hearing.heard()
     if services.activity is not None:
         for root in roots or (None,):
             await services.activity.forget(since_s, root)
+    if services.patterns is not None:
+        services.patterns.relearn()
 
 
 async def _matching(services: Services, meant: Meant) -> list[Counted]:
