@@ -53,6 +53,7 @@ class Following(threading.Thread):
         self._said_s = 0.0
         self._expected = 0
         self._look_s = 0.0
+        self._tells = False
 
     def close(self) -> None:
         """Ends it; returns at once."""
@@ -85,7 +86,9 @@ class Following(threading.Thread):
             scanning = Scanning(self._order, catalogue, cut, self._tell)
             is_new = scanning.files == 0
             self._expected = scanning.files
+            self._tells = True
             changed = scanning.scan()
+            self._tells = False
             self._settle(scanning, watcher, changed if is_new else [])
             self._report(scanning, watcher, catalogue, [] if is_new else changed, ready=True)
             while not self._closed.is_set() and _identity(self._order.root) == identity:
@@ -157,7 +160,7 @@ class Following(threading.Thread):
         if path:
             self._say(Word(event="cutting", root=self._order.root, paths=[path]))
         now_s = time.monotonic()
-        if now_s - self._said_s >= PROGRESS_S:
+        if self._tells and now_s - self._said_s >= PROGRESS_S:
             self._said_s = now_s
             self._say(Word(event="progress", root=self._order.root, seen=seen, expected=self._expected))
 
