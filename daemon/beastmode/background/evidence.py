@@ -11,23 +11,24 @@ from beastmode.background.habits import Habits, Scene, place_of
 from beastmode.background.trail import DAY_S, LONG_S, SHORT_S, File, Known, Trail
 
 FEATURES = {
-    "seen": 0.5,
-    "habit": 0.2,
-    "situation": 1.0,
-    "often lately": 0.3,
-    "often": 0.3,
-    "minutes ago": -0.5,
-    "an hour ago": 0.3,
-    "follows": 1.5,
-    "follows the one before": 0.7,
-    "follows the opening": 1.5,
-    "answered": -1.5,
-    "edited since": 0.7,
-    "edited lately": 0.5,
-    "this time of day": 1.5,
+    "seen": 0.2,
+    "habit": 0.15,
+    "situation": 0.5,
+    "one of many": -0.5,
+    "often lately": 0.25,
+    "often": 0.2,
+    "minutes ago": -1.2,
+    "an hour ago": 0.6,
+    "follows": 1.3,
+    "follows the one before": 0.8,
+    "follows the opening": 2.3,
+    "answered": -0.5,
+    "edited since": 0.1,
+    "edited lately": 2.2,
+    "this time of day": 1.2,
     "today already": 0.0,
-    "first in its file": 0.3,
-    "next in its file": 0.5,
+    "first in its file": 0.35,
+    "next in its file": 0.7,
 }
 """What is looked at, and its weight before anything was learned."""
 
@@ -73,8 +74,9 @@ class Evidence:
             vectors.append(
                 [
                     0.0 if known is None else 1.0,
-                    coarse - crowd,
-                    fine - crowd,
+                    coarse,
+                    fine,
+                    crowd,
                     *self._memory(known),
                     *(table.get(one, 0.0) for table in self._tables),
                     *self._state(one, known),

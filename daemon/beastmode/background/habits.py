@@ -14,7 +14,10 @@ from beastmode.background.trail import START, Place, Trail
 SITUATIONS_MAX = 1_500
 TEMPLATES_MAX = 200
 SMOOTHING = 1.5
-UNSEEN = 0.02
+UNSEEN = 0.01
+WRITING = frozenset({"docstring", "tests", "fix"})
+"""What is asked of something that was just written."""
+
 FADING = 0.985
 
 Situation = tuple[str, ...]
@@ -68,14 +71,7 @@ class Scene:
             (),
             (trail.signal, since, rests),
             (trail.signal, since, rests, kind),
-            (
-                trail.signal,
-                since,
-                rests,
-                kind,
-                second.action,
-                "same" if place_of(second) == place_of(last) else "other",
-            ),
+            (trail.signal, since, rests, kind, second.action, stays),
         )
 
     def template(self, one: Identity) -> Template:
@@ -119,7 +115,7 @@ class Habits(msgspec.Struct):
 
     def likelihoods(self, scene: Scene, template: Template) -> tuple[float, float]:
         """Logarithms of how likely a template is: in the coarse situation, and in the finest one that is known."""
-        share, coarse = UNSEEN, 0.0
+        share = coarse = _usual(template)
         for level, situation in enumerate(scene.situations):
             counts = self.counts.get(situation)
             if counts is not None:
@@ -128,6 +124,15 @@ class Habits(msgspec.Struct):
             if level == 1:
                 coarse = share
         return math.log(coarse), math.log(share)
+
+
+def _usual(template: Template) -> float:
+    """How likely a template is before anything is known of a person."""
+    if template.action in WRITING and template.relation.startswith("E"):
+        return 0.1
+    if template.action == "explain" and template.relation in ("opened", "E", "EA"):
+        return 0.05
+    return UNSEEN
 
 
 def place_of(one: Identity) -> Place:
