@@ -262,7 +262,7 @@ class World:
         """The same text with another number of as many digits in one of its functions."""
         numbers = list(re.finditer(r"\b\d{6}\b", text))
         one = self.draw.choice(numbers)
-        return f"{text[: one.start()]}{self.draw.randrange(100_000, 100_040)}{text[one.end() :]}"
+        return f"{text[: one.start()]}{self.draw.randrange(100_000, 1_000_000)}{text[one.end() :]}"
 
     def _other(self) -> dict[str, str]:
         """Another branch: half of the files are other ones, one is not there."""
