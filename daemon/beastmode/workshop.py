@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from beastmode.core.clock import Clock
 from beastmode.core.paths import Paths
-from beastmode.core.settings import Settings
+from beastmode.core.settings import RoutingSettings, Settings
+from beastmode.core.types import Request
 from beastmode.gateway import Gateway
 from beastmode.metrics.health import Health
 from beastmode.workspace.index.agreements import Agreements
@@ -19,6 +23,7 @@ from beastmode.workspace.index.retrieval import Embed, Retriever
 from beastmode.workspace.index.truth import Truth
 from beastmode.workspace.index.workspace import Workspace
 from beastmode.workspace.index.workspaces import Workspaces
+from beastmode.workspace.projects import adapt
 
 if TYPE_CHECKING:  # they need numpy, which is there only where an embedder is
     from beastmode.cache.semantic import Semantic
@@ -35,6 +40,7 @@ class Workshop:
         paths: Where things live.
         clock: Time.
         settings: Gives the settings in force.
+        sources: Says where each setting comes from.
         environ: Of the daemon.
 
     Attributes:
@@ -44,16 +50,26 @@ class Workshop:
     """
 
     def __init__(
-        self, *, paths: Paths, clock: Clock, settings: Callable[[], Settings], environ: Mapping[str, str]
+        self,
+        *,
+        paths: Paths,
+        clock: Clock,
+        settings: Callable[[], Settings],
+        sources: Callable[[], Mapping[str, str]],
+        environ: Mapping[str, str],
     ) -> None:
         self._paths = paths
         self._clock = clock
         self._settings = settings
+        self._sources = sources
         self._environ = environ
+        self._has_grammars = importlib.util.find_spec("tree_sitter") is not None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.embedding: IdleEmbedding | None = None
         self._embed: Embed | None = None
         self.workspaces = self._make_workspaces()
         self.workspaces.on_close.append(self._let_go)
+        self.workspaces.missing = self._missing
         self.truth = Truth(lambda: settings().workspace, clock)
 
     async def start(self, stack: contextlib.AsyncExitStack, health: Health) -> None:
@@ -63,7 +79,9 @@ class Workshop:
             stack: Ends everything.
             health: Is told what is wrong.
         """
+        self._loop = asyncio.get_running_loop()
         health.add("workspaces", self.workspaces.issues)
+        health.figures["workspaces"] = lambda: {"open": len(self.workspaces.list()), "missing": self._missing()}
         stack.push_async_callback(self.workspaces.end)
         stack.callback(self.truth.close)
         await self.workspaces.start()
@@ -71,6 +89,40 @@ class Workshop:
     def configure(self) -> None:
         """Takes new settings over."""
         self.workspaces.configure()
+
+    def _missing(self) -> list[str]:
+        """What would make answers about workspaces sharper, and how to get it."""
+        found = []
+        if not self._has_grammars:
+            found.append("files are cut by their indentation, not by their grammar: pip install 'beastmode[index]'")
+        if self.embedding is None:
+            found.append("pieces are found by words and names, not by meaning: pip install 'beastmode[embed]'")
+        return found
+
+    def adapt(self, request: Request, routing: RoutingSettings) -> RoutingSettings:
+        """Gives a request about an open workspace what its project says; also in threads.
+
+        Args:
+            request: It is changed.
+            routing: The settings in force.
+
+        Returns:
+            The same, with the project's names of models: they win over those of the user's file, not over a variable.
+        """
+        path = request.workspace
+        workspace = self.workspaces.find(path) if path is not None and path.startswith("/") else None
+        if workspace is None:
+            return routing
+        projects = self.workspaces.projects
+        if projects.is_due(workspace.root) and self._loop is not None:
+            self._loop.call_soon_threadsafe(projects.look, workspace.root)
+        project = projects.of(workspace.root)
+        adapt(request, project)
+        if not project.alias:
+            return routing
+        wins = self._sources().get("routing.aliases", "user") != "user"
+        names = {**project.alias, **routing.aliases} if wins else {**routing.aliases, **project.alias}
+        return msgspec.structs.replace(routing, aliases=names)
 
     def _make_workspaces(self) -> Workspaces:
         paths = self._paths

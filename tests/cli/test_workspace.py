@@ -141,3 +141,11 @@ def test_ctrl_c_leaves_the_waiting_and_the_reading_goes_on(daemon: FakeDaemon, t
         assert terminal.end_with("\x03") == 130
         assert "it is read on in the background" in terminal.text
     assert daemon.requests("workspace.close") == []
+
+
+def test_what_is_not_installed_is_told_once(beast: Beast, daemon: FakeDaemon) -> None:
+    blunt = {**READY, "missing": ["pieces are found by words alone: pip install x"]}
+    daemon.on("workspace.list", {"workspaces": [blunt, blunt]})
+    daemon.on("workspace.open", blunt)
+    assert beast("workspace").err.count("pip install x") == 1
+    assert beast("workspace", "open").err.count("pip install x") == 1

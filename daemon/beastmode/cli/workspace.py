@@ -93,7 +93,9 @@ def list_workspaces(screen: Screen) -> None:
     rows = [_row(one) for one in reply["workspaces"]]
     screen.table(_HEAD, rows, "no workspace is open; try: beast workspace open")
     for one in reply["workspaces"]:
-        _tell_problem(screen, one)
+        _tell_problem(screen, {**one, "missing": []})
+    for missing in reply["workspaces"][0].get("missing", []) if reply["workspaces"] else []:
+        screen.note(missing)
     return None
 
 
@@ -160,6 +162,8 @@ def _tell_problem(screen: Screen, row: Mapping[str, Any]) -> None:
         screen.note(str(row["problem"]))
     if row.get("tip"):
         screen.note(f"  try: {row['tip']}")
+    for missing in row.get("missing") or []:
+        screen.note(str(missing))
 
 
 def _left_out(row: Mapping[str, Any]) -> str:

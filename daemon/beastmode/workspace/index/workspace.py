@@ -27,6 +27,7 @@ class Row(msgspec.Struct, kw_only=True):
         left_out: Files and folders that are not read, by reason.
         problem: What is wrong.
         tip: What to do about it.
+        missing: What is not installed that would make it sharper, and how to get it.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Row(msgspec.Struct, kw_only=True):
     left_out: LeftOut = msgspec.field(default_factory=LeftOut)
     problem: str = ""
     tip: str = ""
+    missing: list[str] = []
 
 
 class Active(msgspec.Struct, kw_only=True, frozen=True):
@@ -77,6 +79,7 @@ class Workspace:
         chunks: Pieces that they are cut into.
         problem: What is wrong; empty: nothing.
         tip: What to do about it.
+        project: What is wrong with its `.beastmode.toml`, and what to do about that; empty: nothing.
     """
 
     def __init__(self, order: Order, retriever: Retriever) -> None:
@@ -93,6 +96,7 @@ class Workspace:
         self.left_out = LeftOut()
         self.problem = ""
         self.tip = ""
+        self.project = ("", "")
         self.moved = asyncio.Event()
         self._paths: list[str] = []
 
@@ -125,6 +129,7 @@ class Workspace:
 
     def row(self) -> Row:
         """How it is."""
+        problem, tip = (self.problem, self.tip) if self.problem else self.project
         return Row(
             path=self.root,
             state=self.state,
@@ -133,8 +138,8 @@ class Workspace:
             seen=self.seen,
             watching=self.watching,
             left_out=self.left_out,
-            problem=self.problem,
-            tip=self.tip,
+            problem=problem,
+            tip=tip,
         )
 
     def _move(self) -> None:

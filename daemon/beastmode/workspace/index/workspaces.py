@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from beastmode.core.clock import Clock
 from beastmode.core.errors import BadInputError, NotFoundError
 from beastmode.core.settings import WorkspaceSettings
@@ -19,6 +21,7 @@ from beastmode.workspace.index.indexer import Indexer
 from beastmode.workspace.index.orders import Order, Word
 from beastmode.workspace.index.retrieval import Retriever
 from beastmode.workspace.index.workspace import Active, Row, Workspace
+from beastmode.workspace.projects import Projects
 
 __all__ = ["Active", "Row", "Workspace", "Workspaces"]
 
@@ -41,10 +44,12 @@ class Workspaces:
         retriever: Makes what finds pieces, from a workspace and its catalogue.
 
     Attributes:
+        projects: What the `.beastmode.toml` of each says.
         on_change: Called on the loop with a workspace, the paths in it that changed, and whether they are one of many.
         on_open: Called with a workspace that was opened.
         on_close: Called with a workspace that was closed.
         on_active: Called with what an editor tells of a person's work.
+        missing: Says what is not installed that would make them sharper, and how to get it.
     """
 
     def __init__(
@@ -65,18 +70,22 @@ class Workspaces:
         self._open: dict[str, Workspace] = {}
         self._names: dict[str, str] = {}
         self.indexer = Indexer(self._hear, clock, environ, folder)
-        self.on_change: list[OnChange] = []
+        self.projects = Projects(clock)
+        self.projects.on_change.append(self._take_project)
+        self.on_change: list[OnChange] = [self.projects.changed]
         self.on_open: list[Callable[[Workspace], object]] = []
         self.on_close: list[Callable[[Workspace], object]] = []
         self.on_active: list[Callable[[Active], object]] = []
+        self.missing: Callable[[], list[str]] = list
 
     async def start(self) -> None:
         """Opens what was open before; returns before anything of it is read."""
         await self._agreements.load()
         await asyncio.to_thread(self._folder.mkdir, 0o700, True, True)
-        for root, said in self._agreements.all().items():
-            if said.agreed and said.open:
-                self._begin(root)
+        roots = [root for root, said in self._agreements.all().items() if said.agreed and said.open]
+        await asyncio.gather(*map(self.projects.open, roots))
+        for root in roots:
+            self._begin(root)
 
     async def end(self) -> None:
         """Reads nothing any more; what was open is remembered as open."""
@@ -88,7 +97,10 @@ class Workspaces:
 
     def rows(self) -> Rows:
         """How the open ones are."""
-        return [one.row() for one in self._open.values()]
+        return [self._row(one) for one in self._open.values()]
+
+    def _row(self, workspace: Workspace) -> Row:
+        return msgspec.structs.replace(workspace.row(), missing=self.missing())
 
     def find(self, path: str | None) -> Workspace | None:
         """The open workspace that a path is or lies in, the innermost where there are several.
@@ -135,7 +147,7 @@ class Workspaces:
             return Row(path=root, state="declined")
         await self._agreements.note(root, agreed=True, open=True)
         self._names[_plain(path)] = root
-        return (self._open.get(root) or self._begin(root)).row()
+        return self._row(self._open.get(root) or self._begin(root))
 
     async def close(self, path: str, forget: bool = False) -> Row:
         """Closes a workspace; what is known of it stays for the next time.
@@ -180,7 +192,7 @@ class Workspaces:
             if workspace is None:
                 return Row(path=path, state="closed")
             if workspace.state != "scanning" or self.indexer.problem:
-                return workspace.row()
+                return self._row(workspace)
             if tell is not None and workspace.seen:
                 total = max(workspace.expected, workspace.seen) if workspace.expected else None
                 tell({"phase": "scan", "files": workspace.seen, "total": total})
@@ -197,6 +209,12 @@ class Workspaces:
                 workspace.order = order
                 self.indexer.open(order)
 
+    def _take_project(self, root: str) -> None:
+        workspace = self._open.get(root)
+        if workspace is not None:
+            workspace.project = self.projects.problem(root)
+            self.configure()
+
     def issues(self) -> Issues:
         """What is wrong with them."""
         found = []
@@ -210,6 +228,8 @@ class Workspaces:
         for one in self._open.values():
             if one.problem:
                 found.append(Issue("workspaces", "degraded", one.problem, one.tip))
+            if one.project[0]:
+                found.append(Issue("workspaces", "degraded", *one.project))
             if one.left_out.many:
                 limit = self._settings().max_files
                 cause = f"{one.left_out.many} files of {one.root} are not read: it has more than {limit}."
@@ -220,6 +240,7 @@ class Workspaces:
     def _begin(self, root: str) -> Workspace:
         catalogue = self._catalogue(root)
         workspace = self._open[root] = Workspace(self._order(root), self._retriever(root, catalogue))
+        workspace.project = self.projects.problem(root)
         self.indexer.open(workspace.order)
         for told in self.on_open:
             told(workspace)
@@ -229,6 +250,7 @@ class Workspaces:
         workspace = self._open.pop(root, None)
         if workspace is None:
             return
+        self.projects.close(root)
         self._names = {name: at for name, at in self._names.items() if at != root}
         self.indexer.close(root)
         for told in self.on_close:
@@ -245,7 +267,7 @@ class Workspaces:
             catalogue=str(self._catalogue(root)),
             max_file_bytes=settings.max_file_bytes,
             max_files=settings.max_files,
-            ignore=settings.ignore,
+            ignore=[*settings.ignore, *self.projects.of(root).ignore],
             poll_s=settings.poll_s,
             outside=self._outside,
         )
