@@ -190,7 +190,8 @@ def usage(raw: msgspec.Raw) -> Usage:
         found = _usage.decode(raw)
     except (ValueError, RecursionError):
         return Usage()
-    if found.prompt_tokens_details is found.completion_tokens_details is found.prompt_cache_hit_tokens is None:
+    details = found.prompt_tokens_details or found.completion_tokens_details
+    if details is None and found.prompt_cache_hit_tokens is None:
         return Usage(_count(found.prompt_tokens), _count(found.completion_tokens))
     prompt, completion = found.prompt_tokens_details or Details(), found.completion_tokens_details or Details()
     cached = prompt.cached_tokens if prompt.cached_tokens is not None else found.prompt_cache_hit_tokens
