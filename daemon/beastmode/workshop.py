@@ -96,7 +96,7 @@ class Workshop:
         if not self._has_grammars:
             found.append("files are cut by their indentation, not by their grammar: pip install 'beastmode[index]'")
         if self.embedding is None:
-            found.append("pieces are found by words and names, not by meaning: pip install 'beastmode[embed]'")
+            found.append("pieces are found by words and names, not by meaning: pip install 'beastmode[embed]', beast models fetch minilm")
         return found
 
     def adapt(self, request: Request, routing: RoutingSettings) -> RoutingSettings:
