@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from beastmode.background.activity import Identity
 from beastmode.background.habits import Habits, Scene, place_of
@@ -22,6 +23,7 @@ FEATURES = {
     "follows": 1.3,
     "follows the one before": 0.8,
     "follows the opening": 2.3,
+    "goes with what is edited": 1.5,
     "answered": -0.5,
     "edited since": 0.1,
     "edited lately": 2.2,
@@ -60,6 +62,8 @@ class Evidence:
             _shares(trail.known[second].second if second in trail.known else {}),
             _shares(trail.looked.get(trail.opened, {}) if trail.fresh or trail.rests(now_s) else {}),
         ]
+        edited = [*islice(reversed(trail.edited), 3)]
+        self._companions = [_shares(trail.companions[place]) for place in edited if place in trail.companions]
         self._first, self._next = _neighbours(files.get(trail.opened, ()), trail.opened, last)
 
     def of(self, candidates: Sequence[Identity]) -> list[list[float]]:
@@ -79,6 +83,7 @@ class Evidence:
                     crowd,
                     *self._memory(known),
                     *(table.get(one, 0.0) for table in self._tables),
+                    max((table.get(one, 0.0) for table in self._companions), default=0.0),
                     *self._state(one, known),
                     float(place_of(one) == self._first),
                     float(place_of(one) == self._next),

@@ -171,6 +171,7 @@ class Predictor:
             trail.known[second].second if second in trail.known else {},
             trail.known[START].followers,
             trail.looked.get(trail.opened, {}),
+            *(trail.companions.get(place, {}) for place in islice(reversed(trail.edited), 3)),
         ):
             found.update(dict.fromkeys(table))
         for place in dict.fromkeys((trail.opened, (last.workspace, last.path), (second.workspace, second.path))):

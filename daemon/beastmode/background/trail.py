@@ -17,6 +17,7 @@ PLACES_MAX = 500
 TIMES_MAX = 6
 FOLLOWERS_MAX = 24
 ASKED_MAX = 4
+SITTING_MAX = 6
 
 START = Identity("start")
 """Stands before the first request after a long pause."""
@@ -64,6 +65,8 @@ class Trail(msgspec.Struct):
         known: What is known of each request, the one made last at the end.
         places: Requests about each file, the file that was asked about last at the end.
         looked: What was asked first after a file was opened.
+        companions: What was asked about other places in the sittings in which a symbol was edited.
+        sitting: What was asked since the last rest.
         asked: The last requests, the newest last.
         edited: Symbols that were edited, and when, the newest last.
         opened: Workspace and file that were looked at last.
@@ -76,6 +79,8 @@ class Trail(msgspec.Struct):
     known: dict[Identity, Known] = msgspec.field(default_factory=lambda: {START: Known()})
     places: dict[File, dict[Identity, None]] = {}
     looked: dict[File, dict[Identity, float]] = {}
+    companions: dict[Place, dict[Identity, float]] = {}
+    sitting: list[Identity] = []
     asked: list[Identity] = msgspec.field(default_factory=lambda: [START, START])
     edited: dict[Place, float] = {}
     opened: File = ("", "")
@@ -98,8 +103,10 @@ class Trail(msgspec.Struct):
         """An editor told of a file."""
         if event.kind == "closed":
             return
-        self.fresh = self.fresh or self.rests(event.at_s)
-        self.moved_s = event.at_s
+        self._sit(event.at_s)
+        if event.symbol and event.kind != "switched":
+            self._accompany((event.workspace, event.path, event.symbol), self.sitting)
+            self.sitting.clear()
         if event.symbol:
             _renew(self.edited, (event.workspace, event.path, event.symbol), event.at_s, PLACES_MAX)
         if event.kind == "switched":
@@ -116,6 +123,8 @@ class Trail(msgspec.Struct):
         """A request was made."""
         one = event.identity
         second, last = self.before(event.at_s)
+        self._sit(event.at_s)
+        self.sitting = [*self.sitting, one][-SITTING_MAX:]
         if last == START:
             self.asked.append(START)
         for before, name in ((last, "followers"), (second, "second")):
@@ -126,7 +135,7 @@ class Trail(msgspec.Struct):
         self.known[one] = known
         if one.path:
             place = one.workspace, one.path
-            if (self.fresh or self.rests(event.at_s)) and self.opened == place:
+            if self.fresh and self.opened == place:
                 looked = self.looked.pop(place, {})
                 _followed(looked, one)
                 _renew(self.looked, place, looked, PLACES_MAX)
@@ -137,8 +146,23 @@ class Trail(msgspec.Struct):
             self.opened, self.fresh = place, False
         self.asked = [*self.asked, one][-ASKED_MAX:]
         self.signal = ""
-        self.last_s = self.moved_s = event.at_s
+        self.last_s = event.at_s
         self._bound()
+
+    def _sit(self, at_s: float) -> None:
+        """Something is done; after a rest a new sitting begins."""
+        if self.rests(at_s):
+            self.fresh = True
+            self.sitting.clear()
+        self.moved_s = at_s
+
+    def _accompany(self, place: Place, asked: list[Identity]) -> None:
+        others = [one for one in asked if (one.workspace, one.path, one.symbol) != place]
+        if others:
+            table = self.companions.pop(place, {})
+            for one in others:
+                _followed(table, one)
+            _renew(self.companions, place, table, PLACES_MAX)
 
     def _bound(self) -> None:
         """Forgets what was not asked for longest."""
