@@ -18,18 +18,28 @@ async def replayed(daemon: Daemon, world: World, edits: int) -> Tally:
         return await replay(client, world, "custom:echo", edits)
 
 
-@pytest.mark.parametrize("seed", [1])
-def test_edits_reverts_renames_and_switches(tmp_path: Path, seed: int) -> None:
+def replay_of(tmp_path: Path, seed: int, edits: int) -> None:
     root = tmp_path / "project"
     root.mkdir()
     world = World(root, seed)
     with EchoProvider() as provider, Daemon(SETTINGS) as daemon:
         daemon.add("custom:echo", f"{provider.url}/v1")
-        tally = asyncio.run(replayed(daemon, world, 250))
+        tally = asyncio.run(replayed(daemon, world, edits))
         stats = daemon.call("cache.stats")
     assert tally.wrong == []
     assert tally.stale == 0
-    assert tally.still_true > 100
+    assert tally.still_true > edits / 3
     assert tally.hit_of_true >= 0.99 * tally.still_true, tally.missed
     assert stats["stale"] == tally.results["stale"] > 0
     assert len(world.kinds) == 8, "every kind of edit was made"
+
+
+def test_edits_reverts_renames_and_switches(tmp_path: Path) -> None:
+    replay_of(tmp_path, seed=1, edits=250)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", [2, 3])
+def test_ten_thousand_of_them(tmp_path: Path, seed: int) -> None:
+    replay_of(tmp_path, seed, edits=5000)

@@ -188,6 +188,27 @@ def test_explain_of_the_very_prompt_shows_its_entry(daemon: FakeDaemon, beast: B
     assert f"beast cache reject --entry {KEY}" in done.err
 
 
+def test_explain_of_a_question_about_a_workspace_shows_which_answer_is_true_now(
+    daemon: FakeDaemon, beast: Beast, tmp_path: Path
+) -> None:
+    one = {"model": "custom:x", "stored_at": "2026-11-20T09:00:00.000Z", "request_id": "r", "paths": ["a.py", "b.py"]}
+    variants = [{**one, "holds": False, "changed": ["b.py"]}, {**one, "holds": True, "changed": []}]
+    daemon.on("cache.explain", {**EXPLAINED, "result": "hit_exact", "threshold": None, "variants": variants})
+    lines = beast("cache", "explain", "q", "--workspace", str(tmp_path)).out.splitlines()
+    assert daemon.requests("cache.explain")[0]["workspace"] == str(tmp_path.resolve())
+    head = next(number for number, line in enumerate(lines) if line.startswith("TRUE NOW"))
+    shown = [" ".join(line.split()) for line in lines[head + 1 : head + 3]]
+    assert shown == [
+        "changed: b.py custom:x 2026-11-20T09:00:00.000Z a.py, b.py",
+        "yes custom:x 2026-11-20T09:00:00.000Z a.py, b.py",
+    ]
+
+
+def test_reject_says_where_other_answers_stay(daemon: FakeDaemon, beast: Beast) -> None:
+    daemon.on("cache.reject", {"rejected": "variant", "entry": KEY})
+    assert beast("cache", "reject", "req_1").out == f"removed the answer of req_1 from entry {KEY}; its others stay\n"
+
+
 def test_explain_where_nothing_is_near_says_so(daemon: FakeDaemon, beast: Beast) -> None:
     daemon.on("cache.explain", {**EXPLAINED, "neighbours": []})
     done = beast("cache", "explain", "two\nlines")

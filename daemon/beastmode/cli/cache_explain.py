@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from beastmode.cli.command import Command, pass_screen
 from beastmode.cli.screen import Screen
 
 _HEAD = ("SIMILARITY", "CONFIDENCE", "DECIDED BY", "- STORED / + ASKED", "STORED PROMPT")
+_VARIANT_HEAD = ("TRUE NOW", "MODEL", "STORED AT", "MADE FROM")
 _COLOUR = {"hit_exact": "green", "hit_semantic": "green", "miss": "yellow"}
 _PROMPT_SHOWN = 60
 _DIFFERENCES_SHOWN = 4
@@ -23,16 +25,22 @@ _PROMPT_IN_TIP = 100
 @click.command(cls=Command)
 @click.argument("prompt", nargs=-1)
 @which_question
+@click.option("--workspace", metavar="DIR", type=click.Path(), help="It was asked about this open workspace.")
 @pass_screen
-def explain(screen: Screen, prompt: tuple[str, ...], model: str | None, scope: str | None) -> None:
+def explain(
+    screen: Screen, prompt: tuple[str, ...], model: str | None, scope: str | None, workspace: str | None
+) -> None:
     """Say why PROMPT is, or is not, answered from the cache.
 
     PROMPT is read as by `beast ask`. Shows the stored prompts that are near, who decided about each (a guard, the
-    verifier, or a person who rejected it), and the words that differ. No model answers it.
+    verifier, or a person who rejected it), and the words that differ. Of a question about a workspace it shows the
+    stored answers: which is true now, and which files changed. No model answers it.
     """
     text = prompts.question(screen, prompt)
     with screen.client() as client:
         where = asked(client, model, scope)
+        if workspace is not None:
+            where = {**where, "workspace": str(Path(workspace).expanduser().resolve())}
         reply = client.call("cache.explain", {"prompt": text, **where})
     if screen.as_json:
         return screen.json(reply)
@@ -47,7 +55,11 @@ def _show(screen: Screen, reply: Mapping[str, Any], where: Mapping[str, Any]) ->
     screen.say(f"{screen.paint(result, _COLOUR.get(result, 'bold'))}: {reply['why']}")
     named = f", scope {where['scope']}" if "scope" in where else ""
     screen.say(f"scope      {reply['scope']} (model {where['model']}{named})")
-    screen.say(f"entry      {reply['entry']}{'' if result == 'hit_exact' else ' (when it is stored)'}")
+    stored = result == "hit_exact" or reply.get("variants")
+    screen.say(f"entry      {reply['entry']}{'' if stored else ' (when it is stored)'}")
+    if variants := reply.get("variants"):
+        screen.say()
+        screen.table(_VARIANT_HEAD, [_variant(one) for one in variants], "")
     if reply.get("threshold") is None:
         return
     screen.say(f"threshold  {reply['threshold']:g} is the least confidence that is served")
@@ -55,6 +67,11 @@ def _show(screen: Screen, reply: Mapping[str, Any], where: Mapping[str, Any]) ->
     served = served_entry(reply)
     rows = [_row(one, one["entry"] == served) for one in neighbours]
     screen.table(_HEAD, rows, "nothing near: no stored prompt of this scope has the least similarity (cache.floor)")
+
+
+def _variant(one: Mapping[str, Any]) -> tuple[str, ...]:
+    changed = ", ".join(one["changed"])
+    return ("yes" if one["holds"] else f"changed: {changed}", one["model"], one["stored_at"], ", ".join(one["paths"]))
 
 
 def served_entry(reply: Mapping[str, Any]) -> str | None:
