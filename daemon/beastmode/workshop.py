@@ -96,7 +96,8 @@ class Workshop:
         if not self._has_grammars:
             found.append("files are cut by their indentation, not by their grammar: pip install 'beastmode[index]'")
         if self.embedding is None:
-            found.append("pieces are found by words and names, not by meaning: pip install 'beastmode[embed]', beast models fetch minilm")
+            how = "pip install 'beastmode[embed]', then: beast models fetch minilm"
+            found.append(f"pieces are found by words and names, not by meaning: {how}")
         return found
 
     def adapt(self, request: Request, routing: RoutingSettings) -> RoutingSettings:

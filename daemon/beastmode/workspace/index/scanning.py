@@ -7,45 +7,26 @@ No link is followed, nothing is opened whose name looks like a secret, and a sec
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import msgspec
 
 from beastmode.workspace.chunks import Chunk
-from beastmode.workspace.files import LeftOutError, Look, fit_name, opened_folder, read_text
-from beastmode.workspace.ignoring import EXCLUDE_FILE, IGNORE_FILES, Ignoring
+from beastmode.workspace.files import LeftOutError, Look, opened_folder, read_text
+from beastmode.workspace.ignoring import Ignoring
 from beastmode.workspace.index.catalogue import FileRow
+from beastmode.workspace.index.listing import REASONS, Listing, code, is_there, patterns_in, patterns_of_clone
 from beastmode.workspace.index.orders import LeftOut, Order
-from beastmode.workspace.secrets import named_like_secret
+from beastmode.workspace.index.pending import Pending, Store
 
-DEPTH_MAX = 100
-IGNORE_MAX_BYTES = 1 << 20
-ROWS_AT_ONCE, BYTES_AT_ONCE = 256, 4_000_000
 UNSURE_NS = 150_000_000
 """Two writes within a tick of the file system's clock look alike: what is younger than this is read once more."""
 
 NEVER_NS = -1
 _LOOK = struct.Struct("<qqqQ")
-_REASONS = LeftOut.__struct_fields__
-_MANY = bytes([_REASONS.index("many")])
-
-
-class Store(Protocol):
-    """The catalogue, as far as it is written to."""
-
-    def known(self) -> dict[str, tuple[int, int, int, int, str]]:
-        """Gives size, mtime_ns, ctime_ns, inode and digest of every file."""
-
-    def put(self, rows: list[FileRow]) -> None:
-        """Writes files."""
-
-    def remove(self, paths: Iterable[str]) -> None:
-        """Takes files out."""
+_MANY = code("many")
 
 
 class AwayError(Exception):
@@ -98,15 +79,9 @@ class Scanning:
         tell: Callable[[int, str], None] = lambda seen, path: None,
     ) -> None:
         self._order = order
-        self._store = store
+        self._pending = Pending(store)
         self._cut = cut
         self._tell = tell
-        self._outside = frozenset(order.outside)
-        self._poison = frozenset(order.poison)
-        self._rows: list[FileRow] = []
-        self._rows_bytes = 0
-        self._gone: list[str] = []
-        self._changed: list[str] = []
         self._seen = 0
         self.unsure: set[str] = set()
         self.places: dict[str, Place] = {}
@@ -131,7 +106,7 @@ class Scanning:
         visited = set(self._visit_all([("", self._top(), True)]))
         for folder in before - visited:
             self._drop(folder)
-        return self._finish()
+        return self._pending.finish()
 
     def look_again(self, folders: Iterable[str]) -> list[str]:
         """Looks at some folders anew, and at what is new below them.
@@ -154,25 +129,18 @@ class Scanning:
                 todo.append((folder, above or Ignoring(), False))
         for _ in self._visit_all(todo):
             pass
-        return self._finish()
+        return self._pending.finish()
 
     def left_out(self) -> LeftOut:
         """Counts what is not read."""
-        sums = [0] * len(_REASONS)
+        sums = [0] * len(REASONS)
         for place in self.places.values():
             for reason in place.left_out:
                 sums[reason] += 1
-        return LeftOut(**dict(zip(_REASONS, sums, strict=True)))
+        return LeftOut(**dict(zip(REASONS, sums, strict=True)))
 
     def _top(self) -> Ignoring:
-        exclude = ""
-        folder, name = _split(EXCLUDE_FILE)
-        try:
-            with opened_folder(self._order.root, folder) as descriptor:
-                exclude = _patterns(descriptor, name)
-        except OSError:
-            pass
-        return Ignoring.of(self._order.ignore, exclude)
+        return Ignoring.of(self._order.ignore, patterns_of_clone(self._order.root))
 
     def _visit_all(self, todo: list[tuple[str, Ignoring, bool]]) -> Iterator[str]:
         """Visits folders and what is new below them, or everything below them; yields each that is there."""
@@ -182,7 +150,7 @@ class Scanning:
                 with opened_folder(self._order.root, folder) as descriptor:
                     below = self._visit(descriptor, folder, above, deep)
             except OSError as error:
-                if not folder or not _is_there(self._order.root):
+                if not folder or not is_there(self._order.root):
                     raise AwayError(error.strerror or str(error)) from None
                 self._drop(folder)
                 self._note_unreadable(folder)
@@ -192,74 +160,33 @@ class Scanning:
 
     def _note_unreadable(self, folder: str) -> None:
         above = self.places.get(_above(folder))
-        if above is not None and _exists(self._order.root, folder):
-            above.left_out += bytes([_REASONS.index("unreadable")])
+        if above is not None and is_there(self._order.root, folder):
+            above.left_out += code("unreadable")
 
     def _visit(self, descriptor: int, folder: str, above: Ignoring, deep: bool) -> list[tuple[str, Ignoring, bool]]:
         """Compares a folder with what was known of it; returns the folders in it that are to be visited as well."""
         place = self.places.setdefault(folder, Place())
-        texts = [_patterns(descriptor, name) for name in IGNORE_FILES]
+        texts = patterns_in(descriptor)
         patterns = hashlib.sha256("\0".join(texts).encode(errors="surrogateescape")).digest()
         if place.ignoring is not None and patterns != place.patterns:
             deep = True
         ignoring = place.ignoring = above.below(folder, *texts)
         place.patterns = patterns
-        files, folders, left_out = self._list(descriptor, folder, ignoring)
-        for name in place.files.keys() - files.keys():
+        listing = Listing(self._order, descriptor, folder, ignoring)
+        for name in place.files.keys() - listing.files.keys():
             self._remove(folder, place, name)
-        for name, look in files.items():
-            self._tell_seen()
+        for name, look in listing.files.items():
+            self._seen += 1
+            self._tell(self._seen, "")
             self._compare(descriptor, folder, place, name, look)
-        reasons = [_REASONS.index(reason) for reason in left_out]
-        reasons += [known[_LOOK.size] for known in place.files.values() if len(known) == _LOOK.size + 1]
-        place.left_out = bytes(reasons)
-        for gone in place.folders.difference(folders):
+        place.left_out = listing.left_out + b"".join(
+            known[_LOOK.size :] for known in place.files.values() if not _is_kept(known)
+        )
+        for gone in place.folders.difference(listing.folders):
             self._drop(gone)
-        place.folders = frozenset(folders)
-        new = [one for one in folders if deep or one not in self.places or self.places[one].ignoring is None]
+        place.folders = frozenset(listing.folders)
+        new = [one for one in listing.folders if deep or one not in self.places or self.places[one].ignoring is None]
         return [(one, ignoring, deep) for one in new]
-
-    def _list(self, descriptor: int, folder: str, ignoring: Ignoring) -> tuple[dict[str, Look], list[str], list[str]]:
-        files: dict[str, Look] = {}
-        folders: list[str] = []
-        left_out: list[str] = []
-        with os.scandir(descriptor) as entries:
-            for entry in entries:
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                except OSError:
-                    left_out.append("unreadable")
-                    continue
-                reason = self._refuse(folder, entry.name, found, ignoring)
-                if reason:
-                    left_out.append(reason)
-                elif stat.S_ISDIR(found.st_mode):
-                    folders.append(f"{folder}{entry.name}/")
-                else:
-                    files[entry.name] = Look.of(found)
-        return files, folders, left_out
-
-    def _refuse(self, folder: str, name: str, found: os.stat_result, ignoring: Ignoring) -> str:
-        """Says why something is left out by what it is and how it is called; empty: it is not."""
-        if stat.S_ISLNK(found.st_mode):
-            return "link"
-        is_folder = stat.S_ISDIR(found.st_mode)
-        if not is_folder and not stat.S_ISREG(found.st_mode):
-            return "special"
-        if not fit_name(name):
-            return "name"
-        path = f"{folder}{name}"
-        if ignoring.leaves_out(f"{path}/" if is_folder else path) or f"{self._order.root}/{path}" in self._outside:
-            return "ignored"
-        if is_folder:
-            return "deep" if folder.count("/") >= DEPTH_MAX else ""
-        if path in self._poison:
-            return "poison"
-        if named_like_secret(path):
-            return "secret"
-        return "large" if found.st_size > self._order.max_file_bytes else ""
 
     def _compare(self, descriptor: int, folder: str, place: Place, name: str, look: Look) -> None:
         known = place.files.get(name)
@@ -275,8 +202,8 @@ class Scanning:
             self._take(folder, place, name, raw, look)
         except LeftOutError as error:
             self._remove(folder, place, name)
-            if error.reason in _REASONS:
-                place.files[name] = packed + bytes([_REASONS.index(error.reason)])
+            if error.reason in REASONS:
+                place.files[name] = packed + code(error.reason)
 
     def _take(self, folder: str, place: Place, name: str, raw: bytes, look: Look) -> None:
         path = f"{folder}{name}"
@@ -293,23 +220,17 @@ class Scanning:
             self.unsure.add(folder)
         if known is None or not _is_kept(known):
             self.files += 1
-        if known is None or known[_LOOK.size :] != sha256.digest():
-            self._changed.append(path)
+        is_other = known is None or known[_LOOK.size :] != sha256.digest()
         place.files[name] = _LOOK.pack(*msgspec.structs.astuple(look)) + sha256.digest()
         size, mtime_ns, ctime_ns, inode = msgspec.structs.astuple(look)
-        self._rows.append(FileRow(path, size, mtime_ns, ctime_ns, inode, sha256.hexdigest(), chunks))
-        self._rows_bytes += len(raw)
-        if len(self._rows) >= ROWS_AT_ONCE or self._rows_bytes >= BYTES_AT_ONCE:
-            self._write()
+        row = FileRow(path, size, mtime_ns, ctime_ns, inode, sha256.hexdigest(), chunks)
+        self._pending.put(row, is_other=is_other)
 
     def _remove(self, folder: str, place: Place, name: str) -> None:
         known = place.files.pop(name, None)
         if known is not None and _is_kept(known):
-            path = f"{folder}{name}"
             self.files -= 1
-            self._rows = [row for row in self._rows if row.path != path]
-            self._gone.append(path)
-            self._changed.append(path)
+            self._pending.remove(f"{folder}{name}")
 
     def _drop(self, folder: str) -> None:
         """Forgets a folder and everything below it."""
@@ -321,23 +242,6 @@ class Scanning:
                 for name in list(place.files):
                     self._remove(one, place, name)
                 todo += place.folders
-
-    def _tell_seen(self) -> None:
-        self._seen += 1
-        self._tell(self._seen, "")
-
-    def _write(self) -> None:
-        rows, self._rows, self._rows_bytes = self._rows, [], 0
-        gone, self._gone = self._gone, []
-        if gone:
-            self._store.remove(gone)
-        if rows:
-            self._store.put(rows)
-
-    def _finish(self) -> list[str]:
-        self._write()
-        changed, self._changed = self._changed, []
-        return changed
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -351,28 +255,3 @@ def _above(folder: str) -> str:
 
 def _is_kept(known: bytes) -> bool:
     return len(known) > _LOOK.size + 1
-
-
-def _patterns(descriptor: int, name: str) -> str:
-    try:
-        return read_text(descriptor, name, IGNORE_MAX_BYTES)[0].decode()
-    except LeftOutError:
-        return ""
-
-
-def _is_there(root: str) -> bool:
-    try:
-        with opened_folder(root):
-            return True
-    except OSError:
-        return False
-
-
-def _exists(root: str, folder: str) -> bool:
-    above, name = _split(folder[:-1])
-    try:
-        with opened_folder(root, above) as descriptor:
-            os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-    except OSError:
-        return False
-    return True

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,15 @@ class Workspaces:
             if order != workspace.order:
                 workspace.order = order
                 self.indexer.open(order)
+
+    def warming_bound_usd(self, path: str) -> float:
+        """The most that asking ahead about a workspace may cost a day, as its project says; infinite where it does not.
+
+        Args:
+            path: The workspace.
+        """
+        workspace = self.find(path)
+        return inf if workspace is None else self.projects.of(workspace.root).budget.warming_usd
 
     def _take_project(self, root: str) -> None:
         workspace = self._open.get(root)
