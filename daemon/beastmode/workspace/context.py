@@ -219,7 +219,7 @@ def whole(named: Digest, text: str) -> Found:
     return Found(
         path=named.path,
         first_line=1,
-        last_line=max(1, text.count("\n") - 2),  # without the line above it and its fences
+        last_line=max(1, len(text.splitlines()[2:-1]) - text.endswith("\n\n```")),  # without what stands around it
         symbol="",
         tokens=estimated(len(text.encode(errors="replace"))),
         why=["named"],
