@@ -47,6 +47,7 @@ class Ticket:
         free: The calls made for it cost nothing, whatever comes of them.
         stale: Something is stored for it, and nothing of that is true any more.
         sources: The pieces of the workspace that its answer was made from.
+        seen: The entry whose pieces were compared with the files.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Ticket:
         "overhead_ms",
         "recorded",
         "request",
+        "seen",
         "sources",
         "stale",
         "started_s",
@@ -95,6 +97,7 @@ class Ticket:
         self.free = False
         self.stale = False
         self.sources: list[Piece] | None = None
+        self.seen: Entry | None = None
 
 
 def timed(ticket: Ticket, on_delta: OnDelta | None, clock: Clock) -> OnDelta | None:

@@ -39,7 +39,7 @@ from beastmode.core.errors import (
 )
 from beastmode.core.plugins import Provider
 from beastmode.core.rows import Row, content_of
-from beastmode.core.settings import Settings
+from beastmode.core.settings import RoutingSettings, Settings
 from beastmode.core.types import Answer, CacheInfo, Entry, Gathered, Outcome, Request
 from beastmode.costs.prices import Prices
 from beastmode.metrics.ledger import Ledger
@@ -77,6 +77,7 @@ class Gateway:
         variants: Chooses between stored answers that were made from pieces of a workspace.
         person_s: Monotonic clock at which a person asked last; what memory answers counts too.
         on_person: Told of a person's request that memory does not answer, before anything is done for it.
+        adapt: Gives a request about a workspace what its project says, and the names of models that hold for it.
     """
 
     def __init__(
@@ -115,14 +116,18 @@ class Gateway:
         self.admitted = self.recorded = 0
         self.person_s = clock.mono_s()
         self.on_person: Callable[[Ticket], None] | None = None
+        self.adapt: Callable[[Request, RoutingSettings], RoutingSettings] | None = None
         self._draining = False
         self._asking: set[asyncio.Task[object]] = set()
 
     # -- the door's side ------------------------------------------------------------------------------------------
 
     def named(self, request: Request) -> Request:
-        """Puts the id of a model in place of the name that the caller used for it."""
-        request.model = resolve(request.model, self._registry, self.settings.routing)
+        """Puts the id of a model in place of the name that the caller used for it, as its project has it."""
+        routing = self.settings.routing
+        if self.adapt is not None and request.workspace is not None:
+            routing = self.adapt(request, routing)
+        request.model = resolve(request.model, self._registry, routing)
         return request
 
     def admit(self, request: Request, key: Key | None = None) -> Ticket:
@@ -222,9 +227,13 @@ class Gateway:
                 what = "What is stored for this request is true no more." if ticket.stale else NOTHING_STORED
                 raise NotInCacheError(what, tips=["ask again without cache=only"])
             if mode != "default" or (flight := self.flights.joinable(ticket.key.exact)) is None:
+                if mode == "default" and self.variants.came_after(ticket.key, ticket.seen):
+                    continue
                 return await self._lead(ticket, mode, on_delta)
             with flight.boarding():
-                if await self._suits(ticket, flight):
+                if ticket.request.gather is not None:
+                    ticket.sources = await self.variants.suiting(ticket.request, flight)
+                if ticket.request.gather is None or ticket.sources is not None:
                     return await self._follow(ticket, flight, on_delta)
             if not flight.landed:  # else its answer may be stored by now
                 return await self._lead(ticket, mode, on_delta)
@@ -234,7 +243,7 @@ class Gateway:
         found = await self.lookup.find(ticket.key)
         if found is None or (ticket.request.gather is None and not found.entry.pieces):
             return found
-        ticket.decision = None
+        ticket.decision, ticket.seen = None, found.entry
         return await self._true_now(ticket, found)
 
     async def _true_now(self, ticket: Ticket, found: Found) -> Found | None:
@@ -294,15 +303,6 @@ class Gateway:
         ticket.completion = settled.completion
         assert ticket.brought is not None
         return ticket.brought
-
-    async def _suits(self, ticket: Ticket, flight: Flight[Settled]) -> bool:
-        """Whether an identical request's answer serves here too: it may be made from what was edited since."""
-        if ticket.request.gather is None:
-            return True
-        gathered = await flight.made_from()
-        sources = await self.variants.hold(ticket.request, gathered.pieces) if gathered is not None else None
-        ticket.sources = sources
-        return sources is not None and flight.open and not flight.landed
 
     async def _follow(self, ticket: Ticket, flight: Flight[Settled], on_delta: OnDelta | None) -> Answer:
         """Waits for an identical request; has its own row, the leader's outcome, and costs nothing."""

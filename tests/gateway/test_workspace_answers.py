@@ -266,6 +266,27 @@ class TestTogether:
         files.wait.set()
         assert [(await before).text, (await after).text] == ["a: one\nb: two", "a: ONE\nb: two"]
 
+    async def test_an_answer_that_comes_while_files_are_looked_at_is_taken(self, house: House, files: Files) -> None:
+        await ask(house, about(files))
+        files.texts["a"] = "ONE"
+        look, go = files.hold, asyncio.Event()
+
+        async def slowly(*looked_at: Any) -> list[Piece] | None:
+            found = await look(*looked_at)
+            if found is None:
+                await go.wait()
+            return found
+
+        files.hold = slowly  # type: ignore[method-assign]  # a slow disk
+        late = asyncio.ensure_future(ask(house, about(files)))
+        await until_async(lambda: files.holds == 1)
+        files.hold = look  # type: ignore[method-assign]  # fast again
+        assert (await ask(house, about(files))).cache.result == "stale"
+        go.set()
+        answer = await late
+        assert (answer.text, answer.cache.result) == ("a: ONE\nb: two", "hit_exact")
+        assert len(house.provider.calls) == 2
+
     async def test_a_flight_is_kept_for_who_still_looks_whether_it_suits(self, house: House, files: Files) -> None:
         files.wait = asyncio.Event()
         first = asyncio.ensure_future(ask(house, about(files)))

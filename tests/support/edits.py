@@ -314,7 +314,8 @@ class Asker:
             at_once: An edit returned just now.
         """
         world, tally = self._world, self._tally
-        true_before = [shown for shown in self._known.get(question, {}) if world.holds(shown)]
+        known_before = enumerate(reversed(self._known.get(question, {})))
+        true_before = {shown: number for number, shown in known_before if world.holds(shown)}
         asked_s, edits = time.perf_counter(), world.count
         answer: dict[str, Any] = await self._client.call(
             "chat", {"message": question, "model": self._model, "workspace": str(world.root)}
@@ -337,8 +338,7 @@ class Asker:
             tally.still_true += 1
             tally.hit_of_true += result.startswith("hit")
             if not result.startswith("hit"):
-                behind = min(list(reversed(self._known[question])).index(one) for one in true_before)
-                tally.missed[f"{behind} variants ago"] += 1
+                tally.missed[f"{min(true_before.values())} variants ago"] += 1
         known = self._known.setdefault(question, {})
         if shown:
             known.pop(shown, None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from beastmode.cache.flight import Flight
+from beastmode.cache.key import Key
 from beastmode.cache.lookup import Found, Lookup
 from beastmode.cache.memory import variant_bytes
 from beastmode.core.types import Entry, Piece, Request, Variant
@@ -92,6 +94,30 @@ class Variants:
                     self.used(request, entry)
                 return Held(Found(entry, found.tier), sources)
         return None
+
+    async def suiting(self, request: Request, flight: Flight[Any]) -> list[Piece] | None:
+        """Says whether the answer to an identical request serves here too: it may be made from what was edited since.
+
+        Args:
+            request: What is asked.
+            flight: Answers the other one.
+
+        Returns:
+            What its answer is made from, as it lies now; None where that has changed, or it can not be joined any more.
+        """
+        gathered = await flight.made_from()
+        sources = await self.hold(request, gathered.pieces) if gathered is not None else None
+        return sources if flight.open and not flight.landed else None
+
+    def came_after(self, key: Key, seen: Entry | None) -> bool:
+        """Says whether another answer was stored while the files of one were looked at.
+
+        Args:
+            key: Of the request.
+            seen: The entry that was looked at; None: there was none.
+        """
+        found = self._lookup.recall(key) if seen is not None else None
+        return found is not None and found.entry is not seen
 
     async def keep(self, request: Request, entry: Entry, store: Callable[[Entry], None]) -> None:
         """Stores an answer beside those of the same key that were made from other pieces.
