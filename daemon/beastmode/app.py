@@ -175,9 +175,14 @@ class House:
         self.shared = await self._join_shared_tier(stack)
         self.semantic = await self._open_semantic(stack)
         self.workshop = Workshop(
-            paths=self.paths, clock=self.clock, settings=lambda: self.loaded.settings, environ=self.environ
+            paths=self.paths,
+            clock=self.clock,
+            settings=lambda: self.loaded.settings,
+            sources=lambda: self.loaded.sources,
+            environ=self.environ,
         )
         self.gateway = self._make_gateway()
+        self.gateway.adapt = self.workshop.adapt
         if self.semantic is not None:
             self.workshop.find_by_meaning(stack, self.semantic, self.gateway)
         await self._start_background(stack)

@@ -65,7 +65,9 @@ async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: 
     services.workspaces.on_change.append(refreshing.changed)
     record = Record(services.paths.state / "warming.json", clock)
     await record.load()
-    budget = Budget(lambda: services.settings.warming, services.ledger, record, clock)
+    budget = Budget(
+        lambda: services.settings.warming, services.ledger, record, clock, services.workspaces.warming_bound_usd
+    )
     planner = Planner(
         gateway=services.gateway,
         library=lambda: services.library,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from math import inf
 
 import msgspec
 
@@ -55,13 +56,22 @@ class Budget:
         ledger: Tells what was spent.
         record: Keeps what is held.
         clock: Time.
+        lower: What the project of a workspace bounds it to, at most, in USD a day.
     """
 
-    def __init__(self, settings: Callable[[], WarmingSettings], ledger: Ledger, record: Record, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], WarmingSettings],
+        ledger: Ledger,
+        record: Record,
+        clock: Clock,
+        lower: Callable[[str], float] = lambda _: inf,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._record = record
         self._clock = clock
+        self._lower = lower
         self._lock = asyncio.Lock()
         self._next_s = 0.0
         self._remote: dict[str, float] = {}
@@ -74,7 +84,7 @@ class Budget:
             workspace: Its path; empty: requests about none.
         """
         found = self._limits.get(workspace)
-        return 0.0 if found is None else max(0.0, found)
+        return 0.0 if found is None else max(0.0, min(found, self._lower(workspace)))
 
     async def refresh(self) -> None:
         """Looks where the workspaces of the settings really are, where the settings are new."""
@@ -138,6 +148,7 @@ class Budget:
         async with self._lock:
             self._record.held.pop(name, None)
             self._record.change()
+            await self._record.save_soon()
 
     def _drop_old(self) -> None:
         since_s = midnight_s(self._clock.wall_s())

@@ -148,6 +148,8 @@ class Workspaces:
             return Row(path=root, state="declined")
         await self._agreements.note(root, agreed=True, open=True)
         self._names[_plain(path)] = root
+        if root not in self._open:
+            await self.projects.open(root)
         return self._row(self._open.get(root) or self._begin(root))
 
     async def close(self, path: str, forget: bool = False) -> Row:
