@@ -3,10 +3,11 @@
 `python -P bench/warming.py [--seeds 1 2 3] [--days 2] [--pace 30] [--json FILE]`. The days are drawn by `bench/day.py`,
 which knows nothing of the daemon; the figures are those of the last day, the days before are what was learned from.
 
-Time is compressed: a step that comes after t seconds is made after t / pace, pauses of over a minute are cut to one
-(which leaves warming less idle time than there was), the model takes its time divided by the pace, and so do
-`warming.idle_s`, `warming.per_minute` and `warming.horizon_s`. What the daemon itself takes is not compressed: all of
-its own delays weigh `pace` times what they would. Latencies are told as they would be at the usual pace.
+Time is compressed: the daemon's own clock runs `pace` times faster (`bench/warming_clock.py`), so that its settings are
+those that a user has; a step that comes after t seconds is made after t / pace, and the model takes its time divided by
+the pace. What the daemon computes is not compressed: it weighs `pace` times what it would. Pauses of over two minutes
+are cut to two, and the wall clock jumps over the rest: warming has less idle time than there would be. Latencies are
+told as they would be at the usual pace.
 
 A first request is one that the daemon without warming could not answer from its cache. Recurring: the same action on
 the same symbol was seen before.
@@ -22,6 +23,7 @@ import json
 import math
 import random
 import statistics
+import struct
 import sys
 import tempfile
 import threading
@@ -40,10 +42,9 @@ draw = importlib.import_module("bench.day").draw
 Daemon = importlib.import_module("support.daemon").Daemon
 
 MODEL = "custom:coder"
-PAUSE_MAX_S = 60.0
+PAUSE_MAX_S = 120.0
 MEDIAN_S, SPREAD = 6.0, 0.5
-IDLE_S, PER_MINUTE, HORIZON_S, DAILY = 5.0, 6.0, 8 * 3600.0, 500
-EDITOR_S = 0.05
+MONDAY_S = 1_795_392_000.0  # midnight before the first day, UTC
 WORDS = "def done(found):\n    return found\n"
 
 
@@ -123,18 +124,39 @@ class Asked:
     result: str
 
 
+class Skipping:
+    """The wall clock of a hastened daemon, from outside.
+
+    Args:
+        file: Where it reads what to add.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._skipped_s = MONDAY_S + 9 * 3600.0
+        self.skip(0.0)
+
+    def skip(self, seconds: float) -> None:
+        """Lets it jump."""
+        self._skipped_s += max(0.0, seconds)
+        with self.file.open("r+b" if self.file.exists() else "wb") as file:
+            file.write(struct.pack("d", self._skipped_s))
+
+
 class Replay:
     """One developer's days, played into a daemon as an editor would.
 
     Args:
         day: Drawn.
         daemon: Asked.
+        clock: Its wall clock.
         folder: Becomes the workspace.
         pace: How much faster than usual.
     """
 
-    def __init__(self, day: Any, daemon: Any, folder: Path, pace: float) -> None:
+    def __init__(self, day: Any, daemon: Any, clock: Skipping, folder: Path, pace: float) -> None:
         self._day = day
+        self._clock = clock
         self._client = daemon.client()
         self._folder = folder
         self._pace = pace
@@ -149,7 +171,9 @@ class Replay:
         self._client.call("workspace.open", {"path": str(self._folder), "wait": True})
         last_s = self._day.steps[0].at_s
         for number, step in enumerate(self._day.steps):
-            time.sleep(min(step.at_s - last_s, PAUSE_MAX_S) / self._pace)
+            gap_s = min(step.at_s - last_s, PAUSE_MAX_S)
+            self._clock.skip(step.at_s - last_s - gap_s)
+            time.sleep(gap_s / self._pace)
             last_s = step.at_s
             getattr(self, f"_{step.event}")(number, step)
 
@@ -208,16 +232,10 @@ class Replay:
         file.write_text(text)
 
 
-def settings(pace: float, warm: bool, remote_usd: float, folder: str) -> str:
-    """The daemon's settings, with its times at the pace of the replay."""
-    lines = [
-        f'routing.default_model = "{MODEL}"',
-        "http.enabled = false",
-        "[warming]",
-        f"enabled = {str(warm).lower()}",
-    ]
-    lines += [f"idle_s = {IDLE_S / pace}", f"per_minute = {PER_MINUTE * pace}", f"horizon_s = {HORIZON_S / pace}"]
-    lines += [f"daily_requests = {DAILY * 10}"]
+def settings(warm: bool, remote_usd: float, folder: str) -> str:
+    """The daemon's settings: as they are for everybody, but for what is compared."""
+    lines = [f'routing.default_model = "{MODEL}"', "http.enabled = false", "lsp.enabled = false"]
+    lines += ["[warming]", f"enabled = {str(warm).lower()}"]
     if remote_usd:
         lines += ["[warming.remote]", f'"{folder}" = {remote_usd}']
     return "\n".join(lines) + "\n"
@@ -228,19 +246,24 @@ def play(seed: int, days: int, pace: float, warm: bool, remote_usd: float = 0.0)
     with tempfile.TemporaryDirectory(prefix="day-") as name, Model(pace, seed) as model:
         folder = Path(name).resolve() / "project"
         folder.mkdir()
-        with Daemon(settings(pace, warm, remote_usd, str(folder))) as daemon:
+        clock = Skipping(Path(name, "clock"))
+        environ = {"BENCH_PACE": str(pace), "BENCH_CLOCK": str(clock.file), "TZ": "UTC"}
+        daemon = Daemon(settings(warm, remote_usd, str(folder)), environ)
+        daemon.program = [sys.executable, "-P", str(ROOT / "bench" / "warming_clock.py")]
+        with daemon:
             price = {"price": {"prompt": 0.5, "completion": 1.5}} if remote_usd else {}
-            limits = {"limits": {"context_tokens": 16_384}}
-            daemon.add(MODEL, model.url, upstream_model="coder", **price, **limits)
-            replay = Replay(draw(seed, days), daemon, folder, pace)
+            daemon.add(MODEL, model.url, upstream_model="coder", limits={"context_tokens": 16_384}, **price)
+            replay = Replay(draw(seed, days), daemon, clock, folder, pace)
             replay.run()
             status = daemon.call("status")["warming"]
             rows = daemon.rows(origin="warming")
             guesses = daemon.call("patterns.get")["accuracy"]
-            left_s = [row["latency_ms"] / 1e3 * pace for row in rows if row["outcome"] == "cancelled"]
-    asked = [asdict(one) for one in replay.asked]
-    cancelled = len(left_s)
-    return {"asked": asked, "warming": status, "calls": model.calls, "cancelled": cancelled, "accuracy": guesses}
+    cancelled = sum(row["outcome"] == "cancelled" for row in rows)
+    costs: dict[str, float] = {}
+    for row in rows:
+        costs[row["at"][:10]] = costs.get(row["at"][:10], 0.0) + (row["cost_usd"] or 0.0)
+    found = {"warming": status, "calls": model.calls, "cancelled": cancelled, "accuracy": guesses, "costs": costs}
+    return {"asked": [asdict(one) for one in replay.asked], **found}
 
 
 def compare(seed: int, days: int, without: dict[str, Any], with_it: dict[str, Any]) -> dict[str, Any]:
@@ -251,6 +274,7 @@ def compare(seed: int, days: int, without: dict[str, Any], with_it: dict[str, An
     again = [(off, on) for off, on in last if on["recurring"]]
     before, after = (statistics.median(one[side]["latency_s"] for one in first) for side in (0, 1))
     warming = with_it["warming"]
+    fresh = [(off, on) for off, on in again if not is_hit(off)]
     return {
         "seed": seed,
         "requests": len(last),
@@ -263,13 +287,14 @@ def compare(seed: int, days: int, without: dict[str, Any], with_it: dict[str, An
         "recurring": len(again),
         "recurring_hits_without": share([off for off, _ in again]),
         "recurring_hits_with": share([on for _, on in again]),
+        "recurring_first_ready": share([on for _, on in fresh]),
         "of_first_ready": share([on for _, on in first]),
         "precision": warming["precision"],
         "made": warming["made"],
         "used": warming["used"],
         "asked_ahead": warming["asked_today"],
         "gave_way": with_it["cancelled"],
-        "cost_usd": warming["spent_usd"],
+        "cost_usd_a_day": with_it["costs"],
         "budget_usd": warming["budget_usd"],
         "model_calls": {"without": without["calls"], "with": with_it["calls"]},
         "predicted": with_it["accuracy"],

@@ -77,6 +77,7 @@ class Round:
         self._clock = clock
         self._limit = limit
         self._wanted = 0
+        self._seen: set[bytes] = set()
         self.report = Report(dry_run=dry_run, may_cost_usd=0.0 if dry_run else None)
 
     async def go(self, wishes: list[Wish], tell: Tell | None) -> Report:
@@ -89,6 +90,8 @@ class Round:
         report = self.report
         for number, wish in enumerate(wishes, 1):
             plan, outcome = await self._one(wish)
+            if outcome == "twice":
+                continue
             if outcome not in ("stored_now", "would_ask"):
                 report.skipped[outcome] = report.skipped.get(outcome, 0) + 1
             if report.dry_run:
@@ -104,6 +107,10 @@ class Round:
         if self._limit is not None and self._wanted >= self._limit:
             return Plan(wish=wish), "limit"
         plan = await self._planner.plan(wish)
+        if plan.key is not None and plan.key.exact in self._seen:
+            return plan, "twice"  # two thoughts, one request
+        if plan.key is not None:
+            self._seen.add(plan.key.exact)
         if plan.why_not:
             return plan, plan.why_not
         if (await self._budget.spent()).requests + self._planned >= self._settings().daily_requests:
