@@ -44,6 +44,8 @@ async def ask(session: Session, method: str, params: dict[str, Any], title: str,
                 if isinstance(value, dict) and isinstance(value.get("delta"), str):
                     progress.came(value["delta"])
                     stream.send(value["delta"])
+                elif isinstance(value, dict) and isinstance(value.get("message"), str):
+                    progress.stage(value["message"], value.get("stage"), value.get("file"))
 
             answer = await session.daemon.call(method, {**params, "stream": True}, came)
     session.last_request = answer.get("request_id") or session.last_request

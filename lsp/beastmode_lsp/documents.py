@@ -336,6 +336,10 @@ class Documents(Workspace):
         """An open document."""
         return self._open.get(_name(uri))
 
+    def all(self) -> list[Document]:
+        """Every open document."""
+        return list(self._open.values())
+
     def find_path(self, path: str) -> Document | None:
         """An open document, by its path on disk."""
         return next((one for one in self._open.values() if path_of(one.uri) == path), None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from beastmode_lsp import actions, chat, commands, folders, insight, models, sources
+from beastmode_lsp import actions, chat, commands, feature, folders, insight, models, sources
 from beastmode_lsp.acting import TITLES
 from beastmode_lsp.documents import Documents
 from beastmode_lsp.editor import Editor
@@ -38,6 +38,7 @@ def _action(kind: str) -> Run:
 
 COMMANDS: dict[str, Run] = {
     **{f"beast.{kind}": _action(kind) for kind in TITLES},
+    "beast.generateFeature": feature.generate_feature,
     "beast.preview": commands.preview,
     "beast.apply": commands.apply_kept,
     "beast.chat": chat.chat,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from beastmode_lsp.server import EditorServer
 
 REPORT_EVERY_S = 0.25
+STAGE_CHARS = 200
 _numbers = itertools.count(1)
 _Value = types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
 
@@ -101,6 +102,19 @@ class Progress:
         if self._token is not None and now_s - self._reported_s >= REPORT_EVERY_S:
             self._reported_s = now_s
             self._tell(types.WorkDoneProgressReport(message=f"{self._words} words", cancellable=True))
+
+    def stage(self, message: str, stage: object, file: object) -> None:
+        """Tells the editor at once how far a longer piece of work is.
+
+        Args:
+            message: What is done.
+            stage: Its name, such as `plan`.
+            file: What it is about.
+        """
+        parts = [str(one) for one in (stage, file) if one]
+        self._words, self._reported_s = 0, time.monotonic()
+        said = f"{' '.join(parts)}: {message}" if parts else message
+        self._tell(types.WorkDoneProgressReport(message=said[:STAGE_CHARS], cancellable=True))
 
     async def _create(self, token: types.ProgressToken) -> None:
         """Asks the editor for a place to show it; meanwhile the model works already.

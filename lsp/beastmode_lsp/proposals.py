@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,12 +101,42 @@ async def propose(session: Session, title: str, answer: dict[str, Any], asked: S
     return proposal
 
 
+async def propose_in(
+    session: Session, title: str, answer: dict[str, Any], root: str, held: Mapping[str, Snapshot]
+) -> Proposal:
+    """Makes of the edits of a whole folder what can be applied here.
+
+    Args:
+        session: Of the editor.
+        title: What the user sees it called.
+        answer: Of the method `generate`.
+        root: The folder.
+        held: Open documents as they were sent, by address.
+    """
+    proposal = Proposal(str(answer.get("request_id") or ""), title, [])
+    for edit in answer.get("edits") or ():
+        uri = _uri(root, edit["path"])
+        nothing = Snapshot(None, "", None, [""], 0)
+        change, reason = await _placed(session, edit, held.get(uri or "", nothing), root, uri)
+        proposal.files.append(change)
+        proposal.reason = proposal.reason or reason
+    proposal.sound = proposal.reason is None
+    return proposal
+
+
 async def _change(session: Session, edit: dict[str, Any], asked: Snapshot) -> tuple[FileChange, str | None]:
     """One file's change, and why it can not be applied."""
     place = session.place(asked.uri)
     path, name = path_of(asked.uri), edit["path"]
     root = place.get("workspace") or (str(Path(path).parent) if path is not None else None)
-    uri = asked.uri if name == place["path"] else _uri(root, name)
+    return await _placed(session, edit, asked, root, asked.uri if name == place["path"] else _uri(root, name))
+
+
+async def _placed(
+    session: Session, edit: dict[str, Any], asked: Snapshot, root: str | None, uri: str | None
+) -> tuple[FileChange, str | None]:
+    """One file's change at its address."""
+    name = edit["path"]
     change = FileChange(edit.get("kind", "modify"), uri or name, edit.get("diff") or "")
     if uri is None and root is None:
         return change, f"There is no folder yet that {name} could lie in. Try: save the document first"

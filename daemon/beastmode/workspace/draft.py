@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -17,6 +18,9 @@ from beastmode.workspace.patching import PatchError, patched
 from beastmode.workspace.replies import code_in
 
 NAMED_MAX = 6
+LEAST_SHARE = 0.5
+_PROSE = frozenset(("markdown", ""))
+_HEADING = re.compile(r"^#{1,6} \S|^[=-]{3,}$", re.MULTILINE)
 
 
 class Draft:
@@ -28,12 +32,13 @@ class Draft:
 
     Attributes:
         texts: New texts by path; None: the file is to go.
-        unfit: What did not fit, by path, in words for a model.
+        unfit: What did not fit, by path, in words for a model; it counts until an answer about that path fits.
     """
 
     def __init__(self, ground: Ground, names: Collection[str]) -> None:
         self.texts: Texts = {}
         self.unfit: dict[str, str] = {}
+        self._silent: list[str] = []
         self._ground = ground
         self._names = frozenset(names)
 
@@ -62,15 +67,24 @@ class Draft:
             answer: What the model wrote.
             path: The file that it was asked for; empty: no single one.
         """
+        self.unfit.pop("", None)
         changes = self._read(answer, path)
-        if not changes:
+        if not changes and path and self.now(path) is not None:
+            self._silent.append(f"The answer holds no code for `{path}`.")
+        elif not changes:
             self.unfit[path] = f"The answer holds no code for `{path}`." if path else "The answer holds no code."
         self.take(changes)
+
+    def take_problems(self) -> list[str]:
+        """What did not fit; a file that an answer left as it is counts once: asked again, the model is heeded."""
+        problems = [*self.unfit.values(), *self._silent]
+        self._silent.clear()
+        return problems
 
     def _read(self, answer: str, path: str) -> list[Change]:
         """What an answer changes; what names no file is about the one that was asked for."""
         found = changes_in(answer, self.known | {path} if path else self.known)
-        target = path or (next(iter(self.texts)) if len(self.texts) == 1 else "")
+        target = path or self._likest(found)
         named = [one for one in found if one.path]
         if target and not any(one.path == target for one in named):
             named += [msgspec.structs.replace(one, path=target) for one in self._bare(answer, target, found)]
@@ -82,10 +96,24 @@ class Draft:
         pieces = [one for one in bare if one.kind != "whole"]
         if pieces or (not bare and found):
             return pieces
-        code = code_in(answer, self.now(target) or "", language_of(target).id)
+        language = language_of(target).id
+        code = code_in(answer, self.now(target) or "", language)
         if bare:
             return [one for one in bare if one.text == code][:1] or bare[:1]
-        return [] if code is None else [Change("", "whole", "", code)]
+        if code is None or (language in _PROSE and not _HEADING.search(code)):
+            return []
+        return [Change("", "whole", "", code)]
+
+    def _likest(self, found: Sequence[Change]) -> str:
+        """The file that blocks without a name are likest to; empty: none."""
+        rows = {row for one in found if not one.path for row in (one.text + one.search).split("\n") if row.strip()}
+        shares = {
+            path: len(rows.intersection(text.replace("\r", "").split("\n"))) / len(rows)
+            for path, text in self.texts.items()
+            if text and rows
+        }
+        best = max(shares, key=lambda path: shares[path], default="")
+        return best if best and shares[best] >= LEAST_SHARE else ""
 
     def take(self, changes: Sequence[Change]) -> None:
         """Puts changes to the texts; what does not fit is kept in `unfit`.
@@ -96,6 +124,7 @@ class Draft:
         for path in dict.fromkeys(one.path for one in changes):
             try:
                 self.texts[path] = patched(path, self.now(path), [one for one in changes if one.path == path])
+                self.unfit.pop(path, None)
             except PatchError as error:
                 self.unfit[path] = str(error)
             except RefusedPathError as error:

@@ -231,8 +231,7 @@ class Generation:
     async def _judged(self) -> list[str]:
         """What is wrong with what there is."""
         self._tell("check", "", "paths, diffs and syntax")
-        texts, problems = self.draft.texts, [*self.draft.unfit.values()]
-        self.draft.unfit.clear()
+        texts, problems = self.draft.texts, self.draft.take_problems()
         problems += await asyncio.to_thread(problems_of, self._ground, texts, self._max_files)
         self._checked = ["paths", "diff", "syntax"]
         if not problems and not await asyncio.to_thread(edits_of, self._ground, texts):
@@ -287,7 +286,7 @@ def _is_code(answer: str) -> bool:
 
 
 def _summary(plan: Plan, edits: Sequence[Edit]) -> str:
-    words = {"create": "creates", "modify": "changes", "delete": "deletes"}
+    words = {"modify": "changes", "create": "creates", "delete": "deletes"}
     done = [
         f"{word} {', '.join(one.path for one in edits if one.kind == kind)}"
         for kind, word in words.items()

@@ -104,6 +104,14 @@ class Ground:
         if path not in self.documents and self.ignored(path):
             raise RefusedPathError("is ignored (.gitignore, .beastignore or `workspace.ignore`)")
 
+    def leave_out_refused(self) -> None:
+        """Forgets what an editor holds of files that must not be read, such as one with keys that is open there."""
+        for path in list(self.documents):
+            try:
+                self.text(path)
+            except RefusedPathError:
+                del self.documents[path]
+
     def _require_own_folders(self, parts: list[str]) -> None:
         place = self.root
         for index, part in enumerate(parts):

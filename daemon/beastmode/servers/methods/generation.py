@@ -171,11 +171,12 @@ class Work:
         documents = {name_inside(params.workspace, one.path): one.text for one in params.documents}
         ground = Ground(root, documents, settings.ignore, settings.max_file_bytes)
         files = [name_inside(params.workspace, one) for one in params.files]
-        for path in [*files, *documents]:
+        for path in files:
             try:
                 ground.text(path)
             except RefusedPathError as error:
                 raise BadInputError(f"{path!r} {error}.", tips=["name text files inside the workspace"]) from None
+        ground.leave_out_refused()
         return ground, files
 
     async def _scouted(self, ground: Ground, files: list[str]) -> Scouted:
