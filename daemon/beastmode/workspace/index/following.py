@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,10 @@ class Following(threading.Thread):
             except (OSError, sqlite3.Error) as error:
                 folder = Path(self._order.catalogue).parent
                 self._away(f"The index of {self._order.root} can not be written: {error}.", f"df -h {folder}")
+            except Exception as error:
+                traceback.print_exc()
+                cause = f"{self._order.root} could not be read: {type(error).__name__}: {error}."
+                self._away(cause, "it is tried again; the log has more at level debug: state/logs/beast.log")
 
     def _away(self, problem: str, tip: str) -> None:
         self._say(Word(event="away", root=self._order.root, problem=problem, tip=tip))

@@ -36,6 +36,7 @@ class Indexer:
         environ: Of the daemon; what looks like a secret is kept from the process.
         folder: Where it runs.
         steady_s: How long it must live so that nothing is held against it.
+        module: What it runs.
 
     Attributes:
         problem: Why workspaces are not followed, though they should be.
@@ -48,7 +49,9 @@ class Indexer:
         environ: Mapping[str, str],
         folder: Path,
         steady_s: float = STEADY_S,
+        module: str = MODULE,
     ) -> None:
+        self._module = module
         self._hear = hear
         self._clock = clock
         self._environ = {name: value for name, value in environ.items() if not SECRET.search(name)}
@@ -58,6 +61,7 @@ class Indexer:
         self._cutting: dict[str, str] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._running: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._crashes = 0
         self._last_words = ""
         self.problem: str | None = None
@@ -89,9 +93,7 @@ class Indexer:
         self._send(Order(op="close", root=root))
         if not self._orders and self._running is not None:
             self._running.cancel()
-            self._ending, self._running = self._running, None
-
-    _ending: asyncio.Task[None] | None = None
+            self._ending, self._running, self.problem = self._running, None, None
 
     async def end(self) -> None:
         """Ends the process."""
@@ -109,13 +111,15 @@ class Indexer:
                 self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def _keep(self) -> None:
+        if self._ending is not None:  # two of them would write the same catalogues
+            await asyncio.wait([self._ending])
         while True:
             began_s = self._clock.mono_s()
             self._last_words = ""
             try:
                 why = await self._live()
-            except OSError as error:
-                why = f"it can not be started: {error.strerror or error}"
+            except Exception as error:  # it can not be started, or what it says is no word
+                why = f"{type(error).__name__}: {error}"
             if self._clock.mono_s() - began_s >= self._steady_s:
                 self._crashes = 0
             self._crashes += 1
@@ -131,7 +135,7 @@ class Indexer:
             sys.executable,
             "-P",  # never modules of the folder we happen to be in
             "-m",
-            MODULE,
+            self._module,
             stdin=asyncio.subprocess.PIPE,  # its end tells the process that the daemon has gone, however that came
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -150,7 +154,8 @@ class Indexer:
             code = await process.wait()
         finally:
             steady.cancel()
-            self._process = None
+            if self._process is process:
+                self._process = None
             await _end(process)
         return self._last_words or f"exit code {code}"
 

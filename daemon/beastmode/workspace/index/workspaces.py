@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from math import inf
@@ -23,6 +24,8 @@ from beastmode.workspace.index.orders import Order, Word
 from beastmode.workspace.index.retrieval import Retriever
 from beastmode.workspace.index.workspace import Active, Row, Workspace
 from beastmode.workspace.projects import Projects
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Active", "Row", "Workspace", "Workspaces"]
 
@@ -289,7 +292,10 @@ class Workspaces:
         changed = workspace.hear(word) if workspace is not None else None
         if changed is not None:
             for told in self.on_change:
-                told(word.root, *changed)
+                try:
+                    told(word.root, *changed)
+                except Exception:
+                    log.exception("a change of a workspace was not taken in")
 
 
 def _plain(path: str) -> str:
