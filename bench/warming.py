@@ -1,12 +1,13 @@
 """Warming: the same days at an editor with it and without, through a real daemon and a model server of usual slowness.
 
-`python -P bench/warming.py [--seeds 1 2 3] [--days 2] [--pace 30] [--json FILE]`. The days are drawn by `bench/day.py`,
-which knows nothing of the daemon; the figures are those of the last day, the days before are what was learned from.
+`python -P bench/warming.py [--seeds 1 2 3] [--days 1] [--pace 12] [--json FILE]`. The days are drawn by `bench/day.py`,
+which knows nothing of the daemon. The figures are those of the last day; with one day, all that is known of the person
+is what the day itself has shown so far. All replays run side by side.
 
 Time is compressed: the daemon's own clock runs `pace` times faster (`bench/warming_clock.py`), so that its settings are
 those that a user has; a step that comes after t seconds is made after t / pace, and the model takes its time divided by
-the pace. What the daemon computes is not compressed: it weighs `pace` times what it would. Pauses of over two minutes
-are cut to two, and the wall clock jumps over the rest: warming has less idle time than there would be. Latencies are
+the pace. What the daemon computes is not compressed: it weighs `pace` times what it would. Pauses of over a minute
+are cut to one, and the wall clock jumps over the rest: warming has less idle time than there would be. Latencies are
 told as they would be at the usual pace.
 
 A first request is one that the daemon without warming could not answer from its cache. Recurring: the same action on
@@ -29,6 +30,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ draw = importlib.import_module("bench.day").draw
 Daemon = importlib.import_module("support.daemon").Daemon
 
 MODEL = "custom:coder"
-PAUSE_MAX_S = 120.0
+PAUSE_MAX_S = 60.0
 MEDIAN_S, SPREAD = 6.0, 0.5
 MONDAY_S = 1_795_392_000.0  # midnight before the first day, UTC
 WORDS = "def done(found):\n    return found\n"
@@ -337,19 +339,20 @@ def both(seed: int, days: int, pace: float, remote_usd: float) -> tuple[dict[str
 
 
 def main() -> None:
-    """Plays all seeds, one after the other, and prints a line of JSON for each."""
+    """Plays all seeds side by side, and prints a line of JSON for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--days", type=int, default=2)
-    parser.add_argument("--pace", type=float, default=30.0)
+    parser.add_argument("--days", type=int, default=1)
+    parser.add_argument("--pace", type=float, default=12.0)
     parser.add_argument("--remote-usd", type=float, default=0.0, help="the model has a price, and this is the budget")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    results = []
-    for seed in asked.seeds:
-        runs = both(seed, asked.days, asked.pace, asked.remote_usd)
-        results.append({**compare(seed, asked.days, *runs), "by_action": by_action(*runs)})
-        print(json.dumps(results[-1]), flush=True)
+    with ThreadPoolExecutor(len(asked.seeds)) as pool:
+        played = pool.map(lambda seed: both(seed, asked.days, asked.pace, asked.remote_usd), asked.seeds)
+        results = []
+        for seed, runs in zip(asked.seeds, played, strict=True):
+            results.append({**compare(seed, asked.days, *runs), "by_action": by_action(*runs)})
+            print(json.dumps(results[-1]), flush=True)
     if asked.json is not None:
         settings_used = {"pace": asked.pace, "days": asked.days, "pause_max_s": PAUSE_MAX_S, "median_s": MEDIAN_S}
         asked.json.write_text(json.dumps({"settings": settings_used, "days": results}, indent=1) + "\n")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from beastmode.background.predicting import Guess
 from beastmode.background.warm_record import JUDGED_MIN
 from beastmode.core.errors import UpstreamError
 from beastmode.core.settings import RoutingSettings
@@ -184,6 +185,18 @@ class TestPrecision:
             await house.idle(3600)
             await house.turns(15)
             assert few < len(house.texts) == 4
+
+    async def test_of_guesses_only_the_better_ones_are_asked_then(self, tmp_path: Path) -> None:
+        async with warm_house(tmp_path, precision=0.5, horizon_s=10.0) as house:
+            for number in range(JUDGED_MIN):
+                house.record.made([bytes([number])], "guess")
+            house.wall.days += 1
+            for text in ("likely", "unlikely"):
+                house.asked_before(text, 30)
+            likely, unlikely = (one.identity for one in house.activity.all())
+            house.patterns.told = [Guess(*likely, probability=0.7), Guess(*unlikely, probability=0.2)]
+            await house.turns()
+            assert house.texts == ["likely"]
 
     async def test_a_damaged_file_is_set_aside(self, tmp_path: Path) -> None:
         (tmp_path / "warming.json").write_bytes(b"{")

@@ -18,7 +18,7 @@ from beastmode.background.warm_plan import Planner
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_round import Report, Round, Tell
 from beastmode.background.warm_sources import Sources
-from beastmode.background.warm_wishes import SOURCES, Source, Wish
+from beastmode.background.warm_wishes import GUESS_MIN, SOURCES, Source, Wish
 from beastmode.core.clock import Clock
 from beastmode.core.errors import ShuttingDownError
 from beastmode.core.settings import WarmingSettings
@@ -129,6 +129,8 @@ class Warming:
     async def _consider(self, wish: Wish) -> bool:
         """Asks for a wish where that is due; tells whether a model was asked."""
         parts = self._parts
+        if wish.source == "guess" and wish.chance < GUESS_MIN / self._share("guess"):
+            return False
         plan = await parts.planner.plan(wish)
         if plan.why_not or not self.idle:
             return False
@@ -144,10 +146,14 @@ class Warming:
         return True
 
     def _rest(self, source: Source) -> None:
-        """The less of a source's answers are used, the longer it rests."""
-        settings, clock = self._parts.settings(), self._parts.clock
-        share = self._parts.record.share(source, settings.horizon_s, settings.precision)
-        self._rests[source] = clock.mono_s() + 60.0 / settings.per_minute * (1.0 / share - 1.0)
+        """The less of a source's answers are used, the longer it rests; of guesses only the better ones are asked."""
+        if source != "guess":
+            pause_s = 60.0 / self._parts.settings().per_minute * (1.0 / self._share(source) - 1.0)
+            self._rests[source] = self._parts.clock.mono_s() + pause_s
+
+    def _share(self, source: Source) -> float:
+        settings = self._parts.settings()
+        return self._parts.record.share(source, settings.horizon_s, settings.precision)
 
     @property
     def idle(self) -> bool:
@@ -230,8 +236,7 @@ class Warming:
         parts, settings = self._parts, self._parts.settings()
         spent = await parts.budget.spent(newest=False)
         used, made = parts.record.precision()
-        share = parts.record.share
-        throttled = [one for one in SOURCES if share(one, settings.horizon_s, settings.precision) < 1.0]
+        throttled = [one for one in SOURCES if self._share(one) < 1.0]
         problems = [*parts.sources.template_problems(), parts.record.problem]
         return {
             "enabled": settings.enabled,
