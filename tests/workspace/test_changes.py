@@ -141,6 +141,21 @@ class TestWholeFiles:
         new = STORE.replace("[]", "list()").replace("import os\n", "")
         assert done(f"store.py\n```python\n{new}```") == new
 
+    @pytest.mark.parametrize(
+        "head",
+        [
+            '"""The shelf.\n\nMore of it.\n"""\n\n',
+            "#!/usr/bin/env python\n# A license.\n\n",
+            "'''x'''\n",
+        ],
+    )
+    def test_what_a_file_begins_with_stays_where_just_that_was_left_out(self, head: str) -> None:
+        body = "import os\n\n\ndef a():\n    return os\n"
+        new = body.replace("return os", "return 1")
+        assert done(f"store.py\n```python\n{new}```", base=head + body) == head + new
+        assert done(f"store.py\n```python\n# new\n{new}```", base=head + body) == f"# new\n{new}"
+        assert done(f"store.py\n```python\n{new}```", base="x = 1\n" + body) == new
+
     def test_a_block_without_a_name_stays_without_one(self) -> None:
         assert [one.path for one in changes_in("```python\nx = 1\n```")] == [""]
 

@@ -12,6 +12,8 @@ from beastmode.workspace.selection import Selection
 from beastmode.workspace.surroundings import margin, trimmed
 
 SHOWN_MAX_CHARS = 600
+HEAD_MAX_ROWS = 40
+_QUOTES = ('"""', "'''", "/*")
 
 
 class PatchError(Exception):
@@ -50,6 +52,7 @@ def _whole(path: str, text: str | None, change: Change) -> str:
     given = change.text
     if change.dropped and text.lstrip("\n").startswith(change.dropped.rstrip()):
         given = f"{change.dropped}\n{given}"
+    given = with_head(text, given)
     if not is_part(path, text, given):
         return "".join(f"{row}\n" for row in in_style_of(trimmed(given.split("\n")), Lines(text)))
     whole = merged(path, text, given)
@@ -59,6 +62,38 @@ def _whole(path: str, text: str | None, change: Change) -> str:
             "Send the whole new text of the file, or search/replace blocks."
         )
     return whole
+
+
+def with_head(text: str, given: str) -> str:
+    """A block with what a file begins with above its first line of code, where the block left just that out.
+
+    Small models often do: a license, a docstring, a line for the shell.
+
+    Args:
+        text: The file, lines ended by LF.
+        given: The block.
+    """
+    rows, sent = text.split("\n"), trimmed(given.split("\n"))
+    at = next((i for i, row in enumerate(rows) if sent and row == sent[0]), 0)
+    head = [row for row in rows[:at] if row.strip()]
+    if not head or at > HEAD_MAX_ROWS or any(row in sent for row in head) or not _is_remark(rows[:at]):
+        return given
+    return "\n".join([*rows[:at], *sent, ""])
+
+
+def _is_remark(rows: list[str]) -> bool:
+    """Lines hold nothing but comments and a docstring."""
+    quote = ""
+    for row in (one.strip() for one in rows):
+        if quote:
+            quote = "" if row.endswith(quote) else quote
+        elif row.startswith(_QUOTES):
+            quote = "*/" if row.startswith("/*") else row[:3]
+            if len(row) > len(quote) and row.endswith(quote):
+                quote = ""
+        elif row and not row.startswith(("#", "//", "--", ";")):
+            return False
+    return not quote
 
 
 def _with_replaced(path: str, text: str | None, change: Change) -> str:
