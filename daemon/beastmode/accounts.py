@@ -13,7 +13,7 @@ from beastmode.core.deltas import Begun, Delta, OnDelta
 from beastmode.core.deployments import Deployment
 from beastmode.core.errors import BeastError
 from beastmode.core.rows import Row, RowCache
-from beastmode.core.types import Answer, CacheInfo, CacheResult, Completion, Entry, Outcome, Piece, Request, Route
+from beastmode.core.types import Answer, CacheInfo, Completion, Entry, Outcome, Piece, Request, Route, Tier
 from beastmode.routing.settling import Settled
 
 UNCHARGED_KINDS = frozenset(
@@ -22,6 +22,12 @@ UNCHARGED_KINDS = frozenset(
 
 NOTHING_REGISTERED = "nothing_registered"
 """The ledger's word for a request that came before the first model: it tells of the set-up, not of health."""
+
+
+_STORED = Route(reason="stored answer")
+_TIERS: tuple[Tier, ...] = ("L1", "L2", "L3", "flight")
+_EXACT = {tier: RowCache("hit_exact", tier) for tier in _TIERS}
+"""Made once, as they are the same for every hit."""
 
 
 class Ticket:
@@ -188,15 +194,8 @@ def hit_answer(ticket: Ticket, found: Found, latency_ms: float) -> Answer:
         latency_ms=latency_ms,
         ttft_ms=None,
         finish_reason=entry.completion.finish_reason,
-        cache=CacheInfo(
-            result=_hit(decision),
-            tier=found.tier,
-            similarity=decision.similarity if decision is not None else None,
-            confidence=decision.confidence if decision is not None else None,
-            age_s=max(0.0, ticket.at_s - entry.stored_at_s),
-            why=decision.why if decision is not None else "the same request was answered before",
-        ),
-        route=Route(reason="stored answer"),
+        cache=_hit(decision, found.tier, max(0.0, ticket.at_s - entry.stored_at_s)),
+        route=_STORED,
         tool_calls=entry.completion.tool_calls,
         session_id=request.session_id,
         sources=ticket.sources or [],
@@ -217,7 +216,7 @@ def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
         at_s=ticket.at_s,
         origin=request.origin,
         outcome="success",
-        cache=RowCache(_hit(ticket.decision), found.tier),
+        cache=_EXACT[found.tier],
         model=request.model,
         model_served=entry.model,
         provider=entry.provider,
@@ -236,12 +235,18 @@ def hit_row(ticket: Ticket, found: Found, latency_ms: float) -> Row:
         traceparent=request.traceparent,
     )
     if ticket.decision is not None:
+        row.cache = RowCache("hit_semantic", found.tier)
         row.similarity, row.confidence = ticket.decision.similarity, ticket.decision.confidence
     return row
 
 
-def _hit(decision: Decision | None) -> CacheResult:
-    return "hit_exact" if decision is None else "hit_semantic"
+def _hit(decision: Decision | None, tier: Tier, age_s: float) -> CacheInfo:
+    if decision is None:
+        return CacheInfo(result="hit_exact", tier=tier, age_s=age_s, why="the same request was answered before")
+    similarity, confidence = decision.similarity, decision.confidence
+    return CacheInfo(
+        result="hit_semantic", tier=tier, similarity=similarity, confidence=confidence, age_s=age_s, why=decision.why
+    )
 
 
 def told(

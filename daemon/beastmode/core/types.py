@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -81,6 +82,8 @@ class Gathered(msgspec.Struct, frozen=True):
 
 Gather = Callable[[], Awaitable[Gathered]]
 
+NOTHING_OPENED: Mapping[str, str] = MappingProxyType({})
+
 
 class Request(msgspec.Struct, kw_only=True):
     """One request, whichever door it came through.
@@ -122,7 +125,7 @@ class Request(msgspec.Struct, kw_only=True):
     digests: list[Digest] = []
     kind: Kind = "chat"
     gather: Gather | None = None
-    opened: dict[str, str] = {}
+    opened: Mapping[str, str] = NOTHING_OPENED
 
     native: Native | None = None
     max_cost_usd: float | None = None
