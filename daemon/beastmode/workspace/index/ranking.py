@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 import msgspec
 
 from beastmode.workspace.index.schema import PieceRow
-from beastmode.workspace.index.words import terms
+from beastmode.workspace.index.words import STOP_WORDS, parts, terms
+
+Key = TypeVar("Key")
+Scored = tuple[float, PieceRow, tuple[float, ...]]
+"""A score, a piece, and what each kind of evidence adds to it."""
+
+_REASONS = ("words", "meaning", "name", "open")
+_ENDINGS = ("ations", "ation", "ions", "ings", "ion", "ing", "ers", "ors", "er", "or", "es", "ed", "s", "e")
 
 _TEST_FOLDERS = {"test", "tests", "testing", "__tests__", "spec", "specs", "testdata", "fixtures", "e2e"}
 _TEST_NAME = re.compile(r"(^tests?[_.]|[_.\-](test|tests|spec)s?\.|^conftest\.py$|Tests?\.(java|cs|kt|php)$)")
@@ -33,9 +42,8 @@ class Weights(msgspec.Struct, frozen=True):
     Attributes:
         words: The piece's BM25, as a share of the best one.
         file_words: BM25 of the file's best pieces together, as a share of the best one.
-        meaning: Cosine of piece and question, above the `floor` and as a share of the best one.
-        file_meaning: The same for the file's best piece.
-        floor: Cosine below which nothing counts.
+        meaning: Cosine of piece and question.
+        file_meaning: The mean cosine of the file's three nearest pieces.
         name: The piece defines a name that the question has.
         prefix: It defines a name that begins so.
         covered: Share of the words of the piece's own name that the question has.
@@ -50,14 +58,13 @@ class Weights(msgspec.Struct, frozen=True):
         again: What is left of the score for each further piece of the same file.
     """
 
-    words: float = 1.0
-    file_words: float = 0.6
-    meaning: float = 0.6
-    file_meaning: float = 0.2
-    floor: float = 0.1
-    name: float = 1.0
-    prefix: float = 0.15
-    covered: float = 0.5
+    words: float = 0.43
+    file_words: float = 0.25
+    meaning: float = 0.54
+    file_meaning: float = 0.53
+    name: float = 0.4
+    prefix: float = 0.2
+    covered: float = 0.12
     near: float = 0.2
     open: float = 0.1
     private: float = 0.9
@@ -105,6 +112,7 @@ class Ranked(msgspec.Struct, frozen=True):
     why: list[str]
 
 
+@functools.lru_cache(1 << 17)
 def kind_of_path(path: str) -> str:
     """What a file is for: test, doc, sample, vendor, config; empty: source.
 
@@ -136,77 +144,67 @@ def rank(evidence: Evidence, weights: Weights, limit: int) -> list[Ranked]:
     Returns:
         The best first; further pieces of a file stand behind where they would stand alone.
     """
-    asked = set(terms(evidence.question))
-    spared = {kind for kind, said in _ASKS.items() if asked & said}
+    said = set(terms(evidence.question))
+    asked = {_stem(word) for word in said}
+    spared = {kind for kind, marks in _ASKS.items() if said & marks}
     if evidence.near is not None:
         spared.add(kind_of_path(evidence.near))
-    words = _shares(evidence.words, 0.0)
-    meaning = _shares(evidence.meaning, weights.floor)
-    file_words = _by_file(evidence.pieces, evidence.words)
-    file_meaning = _shares(_best_by_file(evidence.pieces, evidence.meaning), weights.floor)
-    ranked = []
+    words = _shares(evidence.words)
+    file_words = _shares(_by_file(evidence.pieces, evidence.words, [0.5**place for place in range(8)]))
+    file_meaning = _by_file(evidence.pieces, evidence.meaning, [1 / 3] * 3)
+    ranked: list[Scored] = []
     for number, piece in evidence.pieces.items():
         name = evidence.names.get(number, 0.0)
-        parts = {
-            "words": weights.words * words.get(number, 0.0) + weights.file_words * file_words.get(piece.path, 0.0),
-            "meaning": weights.meaning * meaning.get(number, 0.0)
+        found = (
+            weights.words * words.get(number, 0.0) + weights.file_words * file_words.get(piece.path, 0.0),
+            weights.meaning * evidence.meaning.get(number, 0.0)
             + weights.file_meaning * file_meaning.get(piece.path, 0.0),
-            "name": (weights.name * name if name >= 0.8 else weights.prefix * name)
-            + weights.covered * _covered(piece, asked),
-            "open": weights.open * (piece.path in evidence.open_paths)
-            + weights.near * _near(piece.path, evidence.near),
-        }
+            (weights.name if name >= 0.8 else weights.prefix) * name + weights.covered * _covered(piece.symbol, asked),
+            weights.open * (piece.path in evidence.open_paths) + weights.near * _near(piece.path, evidence.near),
+        )
         kind = kind_of_path(piece.path)
         kept = 1.0 if not kind or kind in spared else getattr(weights, kind)
-        if piece.symbol.rpartition(".")[2].startswith("_") and name < 0.8:
+        if name < 0.8 and piece.symbol.rpartition(".")[2].startswith("_"):
             kept *= weights.private
-        why = [reason for reason, part in sorted(parts.items(), key=lambda item: -item[1]) if part > 0.05]
-        ranked.append(Ranked(piece, kept * sum(parts.values()), why or ["words"]))
+        ranked.append((kept * sum(found), piece, found))
     return _spread(ranked, weights.again, limit)
 
 
-def _shares(scores: Mapping[int, float] | Mapping[str, float], floor: float) -> dict[int | str, float]:
+def _shares(scores: Mapping[Key, float]) -> dict[Key, float]:
     best = max(scores.values(), default=0.0)
-    if best <= floor:
-        return {}
-    return {key: max(0.0, score - floor) / (best - floor) for key, score in scores.items()}
+    return {key: score / best for key, score in scores.items()} if best > 0 else {}
 
 
-def _by_file(pieces: Mapping[int, PieceRow], scores: Mapping[int, float]) -> dict[int | str, float]:
-    """The BM25 of files: their best piece and a falling share of the next ones."""
+def _by_file(pieces: Mapping[int, PieceRow], scores: Mapping[int, float], shares: list[float]) -> dict[str, float]:
+    """What the best pieces of each file come to, each with the share of its place."""
     found: dict[str, list[float]] = defaultdict(list)
     for number, score in scores.items():
         found[pieces[number].path].append(score)
-    sums = {
-        path: sum(score * 0.5**place for place, score in enumerate(sorted(all_, reverse=True)[:8]))
+    return {
+        path: sum(score * share for score, share in zip(sorted(all_, reverse=True), shares, strict=False))
         for path, all_ in found.items()
     }
-    return _shares(sums, 0.0)
 
 
-def _best_by_file(pieces: Mapping[int, PieceRow], scores: Mapping[int, float]) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for number, score in scores.items():
-        path = pieces[number].path
-        best[path] = max(best.get(path, 0.0), score)
-    return best
+def _covered(symbol: str, asked: Collection[str]) -> float:
+    """The share of the words of a piece's own name that the question has, in whatever form."""
+    own = _own_stems(symbol.rpartition(".")[2])
+    return sum(stem in asked for stem in own) / (len(own) + 0.5) if own else 0.0
 
 
-def _covered(piece: PieceRow, asked: Collection[str]) -> float:
-    """The share of the words of the piece's own name that the question has, in whatever form."""
-    own = terms(piece.symbol.rpartition(".")[2].strip("_"))
-    own = own[1:] if len(own) > 1 else own
-    if not own:
-        return 0.0
-    return sum(any(_akin(word, other) for other in asked) for word in own) / (len(own) + 0.5)
+@functools.lru_cache(1 << 16)
+def _own_stems(name: str) -> tuple[str, ...]:
+    found = parts(name)
+    return tuple(dict.fromkeys(_stem(word) for word in (found[1:] or found) if word not in STOP_WORDS))
 
 
-def _akin(word: str, other: str) -> bool:
-    """Two forms of a word, near enough: register, registers, registered, registration."""
-    if word == other:
-        return True
-    least = min(len(word), len(other))
-    return least >= 4 and word[: max(4, least - 2)] == other[: max(4, least - 2)]
+@functools.lru_cache(1 << 14)
+def _stem(word: str) -> str:
+    """A word without its ending, so that register, registers, registered and registration are one."""
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word
 
 
 def _near(path: str, near: str | None) -> float:
@@ -217,15 +215,18 @@ def _near(path: str, near: str | None) -> float:
     return 0.4 if PurePosixPath(path).parent == PurePosixPath(near).parent else 0.0
 
 
-def _spread(ranked: Iterable[Ranked], again: float, limit: int) -> list[Ranked]:
+def _spread(scored: list[Scored], again: float, limit: int) -> list[Ranked]:
     """Puts further pieces of the same file lower, and the best first."""
     seen: dict[str, int] = defaultdict(int)
-    lowered = []
-    for one in sorted(ranked, key=_order):
-        lowered.append(msgspec.structs.replace(one, score=one.score * again ** seen[one.piece.path]))
-        seen[one.piece.path] += 1
-    return sorted(lowered, key=_order)[:limit]
+    lowered: list[Scored] = []
+    for score, piece, found in sorted(scored, key=lambda one: (-one[0], one[1].path, one[1].first_line)):
+        lowered.append((score * again ** seen[piece.path], piece, found))
+        seen[piece.path] += 1
+    lowered.sort(key=lambda one: (-one[0], one[1].path, one[1].first_line))
+    return [Ranked(piece, score, _why(found)) for score, piece, found in lowered[:limit]]
 
 
-def _order(one: Ranked) -> tuple[float, str, int]:
-    return (-one.score, one.piece.path, one.piece.first_line)
+def _why(found: tuple[float, ...]) -> list[str]:
+    """What spoke for a piece, the strongest first."""
+    said = sorted(((part, reason) for part, reason in zip(found, _REASONS, strict=True) if part > 0.02), reverse=True)
+    return [reason for _, reason in said] or ["words"]

@@ -23,6 +23,7 @@ _RANKED = (
     " WHERE words MATCH ? ORDER BY fit LIMIT ?"
 )
 _FROM = f"SELECT {COLUMNS} FROM pieces p JOIN files f ON f.id = p.file"  # noqa: S608 - no value is in it
+_LEAN = _FROM.replace("p.text", "x'74'")  # an empty text
 
 
 class Reader:
@@ -78,65 +79,77 @@ class Reader:
         found = self._pieces("WHERE p.sha256 = ? ORDER BY p.id LIMIT 1", (bytes.fromhex(sha256),))
         return found[0] if found else None
 
-    def chunks(self, digests: Iterable[str]) -> list[PieceRow]:
+    def chunks(self, digests: Iterable[str], texts: bool = True) -> list[PieceRow]:
         """All pieces with these digests.
 
         Args:
             digests: In hex.
+            texts: With their texts.
         """
         wanted = [bytes.fromhex(digest) for digest in digests]
         found: list[PieceRow] = []
         for at in range(0, len(wanted), _MANY):
             some = wanted[at : at + _MANY]
-            found += self._pieces(f"WHERE p.sha256 IN ({','.join('?' * len(some))})", some)
+            found += self._pieces(f"WHERE p.sha256 IN ({','.join('?' * len(some))})", some, texts)
         return found
+
+    def texts(self, numbers: Sequence[int]) -> dict[int, str]:
+        """The texts of pieces, by their numbers; those that are gone by now are missing.
+
+        Args:
+            numbers: Of at most some hundred pieces.
+        """
+        some = list(numbers)[:_MANY]
+        return {piece.id: piece.text for piece in self._pieces(f"WHERE p.id IN ({','.join('?' * len(some))})", some)}
 
     def digests(self) -> set[bytes]:
         """The digests of all pieces."""
         return {row[0] for row in self._all("SELECT DISTINCT sha256 FROM pieces")}
 
-    def search_words(self, query: str | Sequence[str], limit: int = 50) -> list[PieceRow]:
+    def search_words(self, query: str | Sequence[str], limit: int = 50, texts: bool = True) -> list[PieceRow]:
         """Pieces that have the words of a question, the best by BM25 first.
 
         Args:
             query: A question, or its words.
             limit: How many at most.
+            texts: With their texts.
         """
         wanted = terms(query) if isinstance(query, str) else list(query)
         if not wanted:
             return []
         match = " OR ".join(f'"{word}"' for word in wanted)
-        return self._ranked(match, limit)
+        return self._ranked(match, limit, texts)
 
-    def search_symbols(self, names: Sequence[str], limit: int = 50) -> list[PieceRow]:
+    def search_symbols(self, names: Sequence[str], limit: int = 50, texts: bool = True) -> list[PieceRow]:
         """Pieces that define a name: that very one first, then those that begin so, then those with its parts.
 
         Args:
             names: Names, such as `get`, `Cache.get`.
             limit: How many at most.
+            texts: With their texts.
         """
         found: dict[int, PieceRow] = {}
         for name in names:
-            for piece in self._named(name, limit):
+            for piece in self._named(name, limit, texts):
                 if piece.id not in found or found[piece.id].score < piece.score:
                     found[piece.id] = piece
         if len(found) < limit and names:
             split = {part for name in names for word in name.split(".") for part in parts(word)}
             match = " OR ".join(f'"{part}"' for part in sorted(split) if part)
-            for piece in self._ranked(f"{{symbol}} : ({match})", limit) if match else []:
+            for piece in self._ranked(f"{{symbol}} : ({match})", limit, texts) if match else []:
                 found.setdefault(piece.id, msgspec.structs.replace(piece, score=0.2))
         return sorted(found.values(), key=lambda piece: (-piece.score, piece.path, piece.first_line))[:limit]
 
-    def _named(self, name: str, limit: int) -> list[PieceRow]:
+    def _named(self, name: str, limit: int, texts: bool) -> list[PieceRow]:
         *around, last = name.split(".")
         low = last.lower()
         if not low:
             return []
         sql = "JOIN names n ON n.piece = p.id WHERE n.name = ? LIMIT ?"
-        found = [_scored(piece, last, around) for piece in self._pieces(sql, (low, 10 * limit))]
+        found = [_scored(piece, last, around) for piece in self._pieces(sql, (low, 10 * limit), texts)]
         if len(low) > 2:
             sql = "JOIN names n ON n.piece = p.id WHERE n.name > ? AND n.name < ? LIMIT ?"
-            begins = self._pieces(sql, (low, low + "\U0010ffff", limit))
+            begins = self._pieces(sql, (low, low + "\U0010ffff", limit), texts)
             found += [msgspec.structs.replace(piece, score=0.4) for piece in begins]
         return found
 
@@ -168,7 +181,7 @@ class Reader:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _ranked(self, match: str, limit: int) -> list[PieceRow]:
+    def _ranked(self, match: str, limit: int, texts: bool) -> list[PieceRow]:
         ranked = self._all(
             _RANKED,
             (match, limit),
@@ -177,12 +190,12 @@ class Reader:
         found: list[PieceRow] = []
         for at in range(0, len(ranked), _MANY):
             some = [row[0] for row in ranked[at : at + _MANY]]
-            found += self._pieces(f"WHERE p.id IN ({','.join('?' * len(some))})", some)
+            found += self._pieces(f"WHERE p.id IN ({','.join('?' * len(some))})", some, texts)
         scored = [msgspec.structs.replace(piece, score=scores[piece.id]) for piece in found]
         return sorted(scored, key=lambda piece: (-piece.score, piece.id))
 
-    def _pieces(self, where: str, values: Sequence[Any]) -> list[PieceRow]:
-        return [piece_row(row) for row in self._all(f"{_FROM} {where}", values)]
+    def _pieces(self, where: str, values: Sequence[Any], texts: bool = True) -> list[PieceRow]:
+        return [piece_row(row) for row in self._all(f"{_FROM if texts else _LEAN} {where}", values)]
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Asks, and once more where the file was replaced under our hands; what is damaged is empty."""

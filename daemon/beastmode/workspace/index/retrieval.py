@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from beastmode.core.plugins import Embedding
-from beastmode.workspace.index.ranking import Evidence, Weights, rank
+from beastmode.workspace.index.ranking import Evidence, Ranked, Weights, rank
 from beastmode.workspace.index.reading import Reader
-from beastmode.workspace.index.schema import PieceRow
 from beastmode.workspace.index.words import identifiers, terms
 
 if TYPE_CHECKING:
@@ -24,8 +23,8 @@ log = logging.getLogger(__name__)
 Embed = Callable[[str], Awaitable[Embedding | str]]
 """Embeds a text; says why where it can not."""
 
-BY_WORDS = 400
-BY_MEANING = 200
+BY_WORDS = 800
+BY_MEANING = 300
 BY_NAME = 60
 QUESTION_CHARS = 1200
 EMBED_S = 1.0
@@ -138,20 +137,9 @@ class Retriever:
         for number in [one.id for one in evidence.pieces.values() if one.path in exclude]:
             for found in (evidence.pieces, evidence.words, evidence.meaning, evidence.names):
                 found.pop(number, None)
-        return [
-            Hit(
-                path=one.piece.path,
-                sha256=one.piece.sha256,
-                symbol=one.piece.symbol,
-                kind=one.piece.kind,
-                first_line=one.piece.first_line,
-                last_line=one.piece.last_line,
-                text=one.piece.text,
-                score=one.score,
-                why=one.why,
-            )
-            for one in rank(evidence, self._weights, limit)
-        ]
+        ranked = rank(evidence, self._weights, limit)
+        texts = self.reader.texts([one.piece.id for one in ranked])
+        return [_hit(one, texts[one.piece.id]) for one in ranked if one.piece.id in texts]
 
     def gather(self, question: str, vector: NDArray[float32] | None = None) -> Evidence:
         """All that speaks for any piece. Blocks.
@@ -161,22 +149,31 @@ class Retriever:
             vector: Its vector; None: it has none.
         """
         evidence = Evidence(question)
-        for piece in self.reader.search_words(terms(question), BY_WORDS):
-            if _says_something(piece):
-                evidence.pieces[piece.id] = piece
-                evidence.words[piece.id] = piece.score
+        for piece in self.reader.search_words(terms(question), BY_WORDS, texts=False):
+            evidence.pieces[piece.id] = piece
+            evidence.words[piece.id] = piece.score
         names = identifiers(question)
-        for piece in self.reader.search_symbols(names, BY_NAME) if names else []:
+        for piece in self.reader.search_symbols(names, BY_NAME, texts=False) if names else []:
             evidence.pieces[piece.id] = piece
             evidence.names[piece.id] = piece.score
         if vector is not None and self.meanings is not None:
             cosines = dict(self.meanings.nearest(vector, BY_MEANING))
-            for piece in self.reader.chunks(cosines):
+            for piece in self.reader.chunks(cosines, texts=False):
                 evidence.pieces[piece.id] = piece
                 evidence.meaning[piece.id] = cosines[piece.sha256]
         return evidence
 
 
-def _says_something(piece: PieceRow) -> bool:
-    """A closing brace alone does not."""
-    return any(letter.isalnum() for letter in piece.text)
+def _hit(one: Ranked, text: str) -> Hit:
+    piece = one.piece
+    return Hit(
+        path=piece.path,
+        sha256=piece.sha256,
+        symbol=piece.symbol,
+        kind=piece.kind,
+        first_line=piece.first_line,
+        last_line=piece.last_line,
+        text=text,
+        score=one.score,
+        why=one.why,
+    )
