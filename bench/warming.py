@@ -43,6 +43,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]  # the days, and the daemon as t
 draw = importlib.import_module("bench.day").draw
 Daemon = importlib.import_module("support.daemon").Daemon
 
+STARTING = threading.Lock()  # on few cores, daemons that start at once keep each other from it
 MODEL = "custom:coder"
 PAUSE_MAX_S = 60.0
 MEDIAN_S, SPREAD = 6.0, 0.5
@@ -252,7 +253,9 @@ def play(seed: int, days: int, pace: float, warm: bool, remote_usd: float = 0.0)
         environ = {"BENCH_PACE": str(pace), "BENCH_CLOCK": str(clock.file), "TZ": "UTC"}
         daemon = Daemon(settings(warm, remote_usd, str(folder)), environ)
         daemon.program = [sys.executable, "-P", str(ROOT / "bench" / "warming_clock.py")]
-        with daemon:
+        with STARTING:
+            daemon.start()
+        try:
             price = {"price": {"prompt": 0.5, "completion": 1.5}} if remote_usd else {}
             daemon.add(MODEL, model.url, upstream_model="coder", limits={"context_tokens": 16_384}, **price)
             replay = Replay(draw(seed, days), daemon, clock, folder, pace)
@@ -260,6 +263,8 @@ def play(seed: int, days: int, pace: float, warm: bool, remote_usd: float = 0.0)
             status = daemon.call("status")["warming"]
             rows = daemon.rows(origin="warming")
             guesses = daemon.call("patterns.get")["accuracy"]
+        finally:
+            daemon.__exit__()
     cancelled = sum(row["outcome"] == "cancelled" for row in rows)
     costs: dict[str, float] = {}
     for row in rows:
@@ -326,16 +331,9 @@ def by_action(without: dict[str, Any], with_it: dict[str, Any]) -> dict[str, lis
 
 def both(seed: int, days: int, pace: float, remote_usd: float) -> tuple[dict[str, Any], dict[str, Any]]:
     """The same days without warming and with it, side by side."""
-    found: dict[bool, dict[str, Any]] = {}
-    work = [
-        threading.Thread(target=lambda warm=warm: found.update({warm: play(seed, days, pace, warm, remote_usd)}))
-        for warm in (False, True)
-    ]
-    for one in work:
-        one.start()
-    for one in work:
-        one.join()
-    return found[False], found[True]
+    with ThreadPoolExecutor(2) as pool:
+        without, with_it = pool.map(lambda warm: play(seed, days, pace, warm, remote_usd), (False, True))
+    return without, with_it
 
 
 def main() -> None:
