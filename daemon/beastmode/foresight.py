@@ -60,7 +60,7 @@ def _read(workspace: str, path: str) -> str | None:
 
 async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: Activities, patterns: Patterns) -> None:
     clock = services.clock
-    refreshing = services.refreshing = Refreshing(clock)
+    refreshing = services.refreshing = Refreshing(clock, lambda: services.settings.warming.enabled)
     services.gateway.variants.used = refreshing.note
     services.workspaces.on_change.append(refreshing.changed)
     record = Record(services.paths.state / "warming.json", clock)

@@ -130,3 +130,9 @@ def test_it_remembers_little_and_not_for_long(refreshing: Refreshing, clock: Sti
     refreshing.changed(ROOT, ["a.py"], True)
     clock.now_s += 60.0
     assert refreshing.stale() == []
+
+
+def test_where_nothing_is_asked_ahead_nothing_is_remembered(clock: StillClock) -> None:
+    refreshing = Refreshing(clock, lambda: False)
+    ask(refreshing)
+    assert not refreshing._known

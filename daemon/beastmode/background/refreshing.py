@@ -7,7 +7,7 @@ holds again by then.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -47,10 +47,12 @@ class Refreshing:
 
     Args:
         clock: Time.
+        enabled: Whether anything may be remembered.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, enabled: Callable[[], bool] = lambda: True) -> None:
         self._clock = clock
+        self._enabled = enabled
         self._known: OrderedDict[bytes, Popular] = OrderedDict()
 
     def note(self, request: Request, entry: Entry) -> None:
@@ -67,7 +69,7 @@ class Refreshing:
                 before.paths, before.changed_s = paths, None
                 self._known[entry.key] = before
             return
-        if _chars(request) > KEPT_MAX_CHARS:
+        if not self._enabled() or _chars(request) > KEPT_MAX_CHARS:
             return
         used = 1 if before is None else before.used + 1
         self._known[entry.key] = Popular(_again(request), paths, used, self._clock.mono_s())
