@@ -89,13 +89,12 @@ class Following(threading.Thread):
         catalogue = Catalogue.open(self._order.catalogue)
         try:
             scanning = Scanning(self._order, catalogue, cut, self._tell)
-            is_new = scanning.files == 0
             self._expected = scanning.files
             self._tells = True
             changed = scanning.scan()
             self._tells = False
-            self._settle(scanning, watcher, changed if is_new else [])
-            self._report(scanning, watcher, catalogue, [] if is_new else changed, ready=True)
+            self._settle(scanning, watcher, changed)
+            self._report(scanning, watcher, catalogue, changed, ready=True)
             while not self._closed.is_set() and _identity(self._order.root) == identity:
                 changed = self._turn(scanning, watcher)
                 if changed:

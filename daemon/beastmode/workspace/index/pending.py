@@ -28,9 +28,13 @@ class Pending:
 
     Args:
         store: The catalogue.
+
+    Attributes:
+        is_first: Nothing was known: that all of it changed is said of no file, which saves the memory of many paths.
     """
 
     def __init__(self, store: Store) -> None:
+        self.is_first = False
         self._store = store
         self._rows: dict[str, FileRow] = {}
         self._rows_bytes = 0
@@ -46,7 +50,7 @@ class Pending:
         """
         self._rows[row.path] = row
         self._rows_bytes += row.size_bytes
-        if is_other:
+        if is_other and not self.is_first:
             self._changed.append(row.path)
         if len(self._rows) >= ROWS_AT_ONCE or self._rows_bytes >= BYTES_AT_ONCE:
             self._write()
@@ -58,9 +62,9 @@ class Pending:
         self._changed.append(path)
 
     def finish(self) -> list[str]:
-        """Writes the rest; returns every path that changed since the last time."""
+        """Writes the rest; returns every path that changed since the last time, where anything was known before."""
         self._write()
-        changed, self._changed = self._changed, []
+        changed, self._changed, self.is_first = self._changed, [], False
         return changed
 
     def _write(self) -> None:

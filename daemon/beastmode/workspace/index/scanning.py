@@ -91,6 +91,7 @@ class Scanning:
             place = self.places.setdefault(folder, Place())
             place.files[name] = _LOOK.pack(*known[:4]) + bytes.fromhex(known[4])
             self.files += 1
+        self._pending.is_first = not self.files
 
     def scan(self) -> list[str]:
         """Looks at the whole workspace.
