@@ -10,6 +10,7 @@ import pytest
 
 from support.daemon import Daemon
 from support.edits import SETTINGS, EchoProvider
+from support.waiting import until
 
 QUESTION = "What does paint_walrus return?"
 A, B = "src/walrus.py", "src/brush.py"
@@ -157,3 +158,17 @@ def test_forgetting_a_workspace_forgets_its_answers(daemon: Daemon, root: Path) 
     two_variants(daemon, root)
     assert daemon.call("forget", {"workspace": f"{root}/"})["entries"] == 1
     assert daemon.call("cache.export")["entries"] == []
+
+
+def test_a_popular_answer_that_became_stale_is_made_anew_in_idle_time(root: Path) -> None:
+    idle = "[warming]\nidle_s = 0.2\nper_minute = 600\n"
+    with EchoProvider() as provider, Daemon(f"[cache]\nsemantic = 'off'\n{idle}") as daemon:
+        daemon.add("custom:echo", f"{provider.url}/v1", price={"prompt": 0, "completion": 0})
+        daemon.call("workspace.open", {"path": str(root), "wait": True})
+        for _ in range(3):
+            ask(daemon, root)
+        change(root, 2)
+        until(lambda: any(row["cache"]["result"] == "stale" for row in daemon.rows(origin="warming")), 60.0)
+        answer = ask(daemon, root)
+    assert answer["cache"]["result"] == "hit_exact"
+    assert "brush(2)" in answer["text"]
