@@ -94,6 +94,15 @@ class TestMoney:
             spent = await house.budget.spent("/w")
             assert spent.requests == 1 and spent.usd > 0.0001
 
+    async def test_a_project_can_allow_less_and_never_more(self, tmp_path: Path) -> None:
+        template = HELLO | {"model": "custom:dear", "workspace": "/w", "max_tokens": 100}
+        async with warm_house(tmp_path, templates=[template], remote={"/w": 1.0}) as house:
+            await house.model("custom:dear", DEAR)
+            house.budget._lower = lambda workspace: 0.00001
+            assert (await house.warming.warm()).skipped == {"over_budget": 1}
+            house.budget._lower = lambda workspace: 100.0
+            assert (house.budget.limit_usd("/w"), (await house.warming.warm()).stored) == (1.0, 1)
+
     async def test_what_nobody_can_tell_the_cost_of_is_not_asked(self, tmp_path: Path) -> None:
         template = HELLO | {"model": "custom:dear", "workspace": "/w"}
         async with warm_house(tmp_path, templates=[template], remote={"/w": 100.0}) as house:

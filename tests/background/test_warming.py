@@ -226,6 +226,20 @@ async def _never(call: Any, on_delta: Any) -> Completion:
     await asyncio.Event().wait()
     raise AssertionError
 
+    async def test_what_is_forgotten_is_not_asked_any_more(self, tmp_path: Path) -> None:
+        async with warm_house(tmp_path) as house:
+            house.asked_before("a secret", 24, 48)
+            house.provider.answers = _never
+            await house.idle()
+            turn = asyncio.ensure_future(house.warming.turn())
+            await until_async(lambda: len(house.provider.calls) == 1)
+            await house.activity.forget()
+            house.warming.forget()
+            await asyncio.wait_for(turn, 5.0)
+            assert (await house.rows())[0]["outcome"] == "cancelled"
+            await house.turns()
+            assert house.texts == ["a secret"]
+
 
 class TestWhoGoesFirst:
     async def _flying(self, house: WarmHouse) -> asyncio.Task[Any]:

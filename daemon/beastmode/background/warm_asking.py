@@ -34,8 +34,14 @@ class Asking:
         self._budget = budget
         self._record = record
         self._one = asyncio.Lock()
+        self._flying: WarmFlight | None = None
         self._noted = ""
         self._own: deque[str] = deque(maxlen=OWN_MAX)
+
+    def stop(self) -> None:
+        """Ends what is being asked, unless a person waits for it."""
+        if self._flying is not None:
+            self._flying.stop()
 
     async def ask(self, plan: Plan) -> tuple[str, float | None]:
         """Asks what a plan has.
@@ -55,10 +61,12 @@ class Asking:
             known = False
             try:
                 self._budget.began()
-                flown = await WarmFlight(self._gateway).fly(request)
+                self._flying = WarmFlight(self._gateway)
+                flown = await self._flying.fly(request)
                 self._own.append(request.request_id)
                 known = flown.cost_known
             finally:
+                self._flying = None
                 await self._budget.settle(name, known=known)
             return await self._came(plan, request, plan.key, flown)
 

@@ -79,6 +79,11 @@ class WarmFlight:
         answer = task.result()
         return Flown("answered", answer, self._joined, cost_known=answer.cost_usd is not None)
 
+    def stop(self) -> None:
+        """Ends it, unless a person waits for it."""
+        if self._task is not None and not self._joined:
+            self._task.cancel("warming_stopped")
+
     def _person_came(self, ticket: Ticket) -> None:
         if ticket.key.exact == self._key and ticket.request.cache == "default":
             self._joined = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -157,7 +158,7 @@ class Planner:
                 return "costs_money"
         elif plan.may_cost_usd is None:
             return "price_unknown"
-        elif plan.may_cost_usd > limit_usd:
+        elif plan.may_cost_usd > limit_usd or plan.may_cost_usd > _allowed_usd(request):
             return "over_budget"
         request.max_cost_usd = plan.may_cost_usd
         return ""
@@ -218,6 +219,11 @@ def _is_older(wish: Wish, at_s: float) -> bool:
         return Path(wish.workspace, wish.path).lstat().st_mtime < at_s
     except (OSError, ValueError):
         return False
+
+
+def _allowed_usd(request: Request) -> float:
+    """The most that one request may cost, as its project says."""
+    return inf if request.max_cost_usd is None else request.max_cost_usd
 
 
 def _widened(request: Request, context_tokens: int) -> Request:

@@ -92,6 +92,12 @@ class Warming:
         """Something was asked, opened or changed: what is to be done next is thought over."""
         self._look_s, self._look_pause_s = float("-inf"), LOOK_AGAIN_S
 
+    def forget(self) -> None:
+        """Lets go of what was to be asked: some of it was forgotten. What is being asked ends."""
+        self._queue.clear()
+        self._parts.asking.stop()
+        self.look_again()
+
     async def _run(self) -> None:
         parts = self._parts
         while True:

@@ -116,7 +116,9 @@ class BoardParts:
 
     async def _cache(self) -> dict[str, Any]:
         stats: dict[str, Any] = cache_stats(self._services, self._caller, Nothing())
-        return {**stats, "top": await self._most_served()}
+        warming = self._services.warming
+        ahead = await warming.status() if warming is not None else None
+        return {**stats, "top": await self._most_served(), "warming": ahead}
 
     async def _most_served(self) -> list[dict[str, Any]]:
         """The stored answers that the newest requests got most often."""

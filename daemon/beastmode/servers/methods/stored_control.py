@@ -218,6 +218,8 @@ async def _forget_doings(services: Services, since_s: float | None, roots: froze
     """Forgets what was asked and worked on, as far as it is kept to be asked ahead."""
     if services.refreshing is not None:
         services.refreshing.forget()
+    if services.warming is not None:
+        services.warming.forget()
     if services.hearing is not None:
         await services.hearing.heard()
     if services.activity is not None:

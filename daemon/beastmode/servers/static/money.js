@@ -48,6 +48,14 @@ function top(entries, rejected) {
       : h('button', { type: 'button', class: 'quiet', 'data-act': 'reject', 'data-entry': entry.entry, 'aria-label': `Wrong answer: ${entry.text}` }, 'Wrong answer'))));
 }
 
+function ahead(warming) {
+  if (!warming) return null;
+  if (!warming.enabled) return h('p', { class: 'faint', id: 'warming' }, 'Asked ahead: nothing, warming is switched off.');
+  const used = isKnown(warming.precision) ? `${percent(warming.precision)} of ${count(warming.made)} answers used` : 'none made yet';
+  const money = `${usd(warming.spent_usd)} of ${usd(warming.budget_usd)}`;
+  return h('p', { class: 'faint', id: 'warming' }, `Asked ahead: ${count(warming.asked_today)} today for ${money}; ${used}${warming.throttled ? ', so less is asked' : ''}.`);
+}
+
 /** Draws what each tier holds, what the step by meaning decided, and the entries that answered most. */
 export function cache({ cache: stats, rejected }) {
   if (!stats) return;
@@ -63,5 +71,5 @@ export function cache({ cache: stats, rejected }) {
         h('td', { class: 'number' }, count(tier.hits)), h('td', { class: 'number' }, count(tier.misses)), h('td', { class: 'number' }, asked ? percent(tier.hits / asked) : '–'));
     })))) : h('p', { class: 'empty' }, 'Every tier is switched off. The settings: ', command('beast config get cache')),
   semantic ? h('p', { class: 'faint' }, semantic.ready ? `By meaning: on, with ${semantic.embedder}.` : `By meaning: not now, ${semantic.why_not.charAt(0).toLowerCase()}${semantic.why_not.slice(1).replace(/\.*$/, '')}.`) : h('p', { class: 'faint' }, 'By meaning: off, no embedder is installed. ', command('beast plugins')),
-  h('h3', {}, 'Served most often'), top(stats.top, rejected));
+  ahead(stats.warming), h('h3', {}, 'Served most often'), top(stats.top, rejected));
 }
