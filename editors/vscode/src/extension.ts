@@ -5,6 +5,7 @@ import { Chats } from "./chats";
 import { ChatView, VIEW } from "./chatView";
 import { tools } from "./commands";
 import { KINDS, type ActionArgument, type ActionResult, type Kind } from "./contract";
+import { generateFeature } from "./feature";
 import { offerModels } from "./languageModels";
 import { ModelChoice } from "./models";
 import { offerParticipant } from "./participant";
@@ -39,6 +40,7 @@ export function activate(context: vscode.ExtensionContext): void {
     preview: () => actions.previewLast(),
     apply: () => actions.applyLast(),
     applyResolved: actions.applyResolved.bind(actions),
+    generateFeature: (resume?: string) => generateFeature(server as Server, actions, status, typeof resume === "string" ? resume : undefined),
     showProposal: (kind: Kind, result: ActionResult) => actions.show(DOING[kind], result),
     acceptPreview: (uri?: vscode.Uri) => previews.accept(uri),
     discardPreview: (uri?: vscode.Uri) => previews.discard(uri),
