@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from beastmode.core.errors import NotFoundError
 from support.daemon import Daemon
 from support.edits import SETTINGS, EchoProvider
 from support.waiting import until
@@ -103,13 +104,16 @@ def asked_until(daemon: Daemon, root: Path, path: str) -> Any:
 
 
 def test_rejecting_an_answer_takes_that_variant_alone(daemon: Daemon, root: Path) -> None:
-    first, second = two_variants(daemon, root)
+    first, _ = two_variants(daemon, root)
     hit = ask(daemon, root)
     assert daemon.call("cache.reject", {"request_id": hit["request_id"]})["rejected"] == "variant"
-    assert ask(daemon, root)["cache"]["result"] == "stale"
+    with pytest.raises(NotFoundError):
+        daemon.call("cache.reject", {"request_id": hit["request_id"]})
+    third = ask(daemon, root)
+    assert third["cache"]["result"] == "stale"
     change(root, 1)
     assert ask(daemon, root)["text"] == first["text"]
-    assert daemon.call("cache.reject", {"request_id": second["request_id"]})["rejected"] == "variant"
+    assert daemon.call("cache.reject", {"request_id": third["request_id"]})["rejected"] == "variant"
     assert ask(daemon, root)["cache"]["result"] == "hit_exact"
 
 

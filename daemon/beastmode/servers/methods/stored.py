@@ -289,26 +289,26 @@ async def cache_reject(services: Services, caller: Caller, params: RejectParams)
         key = services.gateway.keeper.entry_of(params.request_id)
     else:
         key = _entry_key(params.entry or "")
-    if key is None:
+    paid_by = services.gateway.keeper.variant_of(params.request_id or "")
+    went, all_gone = (1, True) if key is None or paid_by is None else await _drop_variant(services, key, paid_by)
+    if key is None or not went:
         raise NotFoundError(
             f"Which stored answer {params.request_id} got is not known any more.",
             tips=["beast cache explain PROMPT names the entry; then: beast cache reject --entry ENTRY"],
         )
-    paid_by = services.gateway.keeper.variant_of(params.request_id or "")
-    if paid_by is not None and not await _drop_variant(services, key, paid_by):
+    if not all_gone:
         return {"rejected": "variant", "entry": key.hex()}
     await services.forget_entries([key])
     return {"rejected": "entry", "entry": key.hex()}
 
 
-async def _drop_variant(services: Services, key: bytes, paid_by: str) -> bool:
-    """Takes one answer out of an entry; True where there is no other in it."""
+async def _drop_variant(services: Services, key: bytes, paid_by: str) -> tuple[int, bool]:
+    """Takes one answer out of an entry: whether it was there, and whether there is no other in it."""
 
     def meant(variant: Variant) -> bool:
         return variant.request_id == paid_by
 
-    _, all_gone = await services.gateway.variants.drop(key, meant)
-    return all_gone
+    return await services.gateway.variants.drop(key, meant)
 
 
 def _entry_key(text: str) -> bytes:
