@@ -135,6 +135,27 @@ def test_a_switch_of_branches_is_one_change(root: Path, follow: Follow) -> None:
     assert all(word.batch for word in heard.of("changed"))
 
 
+def test_a_file_that_is_written_all_the_time_holds_no_other_change_up(root: Path, follow: Follow) -> None:
+    (root / ".gitignore").write_text("*.log\n")
+    heard = follow()
+    done = threading.Event()
+
+    def chatter() -> None:
+        with (root / "server.log").open("a") as log:
+            while not done.wait(0.005):
+                print("still here", file=log, flush=True)
+
+    talking = threading.Thread(target=chatter)
+    talking.start()
+    try:
+        (root / "a.py").write_text("x = 2\n")
+        until(lambda: ["a.py"] in heard.changes())
+        assert talking.is_alive()
+    finally:
+        done.set()
+        talking.join()
+
+
 def test_a_workspace_that_goes_away_comes_back_with_what_changed_meanwhile(root: Path, follow: Follow) -> None:
     heard = follow()
     root.rename(root.with_name("elsewhere"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -12,10 +13,10 @@ from typing import Any, Protocol
 from watchfiles._rust_notify import RustNotify
 
 STEP_MS = 40
-GATHER_MS = 10_000
+GATHER_MS = 250
 FLOOD, PATHS_MAX = 50, 4000
 FLOOD_QUIET_MS = 250
-LOCK_MAX_S = 20.0
+GATHER_MAX_S, LOCK_QUIET_S, LOCK_FRESH_S = 10.0, 1.0, 20.0
 LOCKS = (".git/index.lock", ".git/HEAD.lock", ".hg/wlock")
 """While one of these is there, a program switches branches or merges: what changes meanwhile is one change."""
 
@@ -109,15 +110,25 @@ class Watcher:
 
     def _gather(self, paths: set[str]) -> None:
         """Waits for the rest of what changes together: until a switch of branches is over, or a flood has run dry."""
-        until_s = time.monotonic() + LOCK_MAX_S
-        while not self._stop.is_set() and time.monotonic() < until_s:
-            locked = any(os.path.lexists(f"{self._root}/{lock}") for lock in LOCKS)
+        began_s = grew_s = time.monotonic()
+        while not self._stop.is_set():
+            locked = self._is_locked()
             if not locked and len(paths) < FLOOD:
                 return
-            more = set(_raw(self._source, GATHER_MS, STEP_MS, FLOOD_QUIET_MS, self._stop))
-            if not more and not locked:
+            before = len(paths)
+            paths.update(_raw(self._source, GATHER_MS, STEP_MS, FLOOD_QUIET_MS, self._stop))
+            now_s = time.monotonic()
+            if len(paths) > before:
+                grew_s = now_s
+            if now_s - began_s > GATHER_MAX_S or (len(paths) == before and now_s - grew_s > LOCK_QUIET_S * locked):
                 return
-            paths |= more
+
+    def _is_locked(self) -> bool:
+        for lock in LOCKS:
+            with contextlib.suppress(OSError):
+                if time.time() - Path(self._root, lock).lstat().st_mtime < LOCK_FRESH_S:
+                    return True
+        return False
 
     def _folders(self, paths: Iterable[str]) -> set[str]:
         found = set()
