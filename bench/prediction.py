@@ -27,6 +27,7 @@ from bench.day import DAY_S, Day, Step, draw
 RESULTS = Path(__file__).parent / "results" / "prediction.json"
 BEGAN_S = 20_000 * DAY_S
 WORKSPACE, USER = "/project", "me"
+TOPS = ("top1", "top5")
 WAYS = ("predictor", "frequency_only", "last_only")
 
 OnFile = Callable[[str, str, list[str]], None]
@@ -152,6 +153,15 @@ def together(rows: list[dict[str, Any]], way: str, part: str | None, name: str) 
     return sum(one[name] * one["n"] for one in found if one["n"]) / max(1, sum(one["n"] for one in found))
 
 
+def in_sum(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """The shares of all seeds together."""
+    parts = ((None, ""), ("recurring", "recurring_"))
+    return {
+        way: {f"{prefix}{name}": round(together(rows, way, part, name), 4) for part, prefix in parts for name in TOPS}
+        for way in WAYS
+    }
+
+
 def show(rows: list[dict[str, Any]], days: int) -> None:
     """Prints a table."""
     requests, noise = sum(row["requests"] for row in rows), sum(row["unforeseeable"] for row in rows)
@@ -172,15 +182,16 @@ def main() -> None:
     parser.add_argument("--days", default="1,6")
     parser.add_argument("--json", type=Path, default=RESULTS)
     asked = parser.parse_args()
-    found = []
+    found: dict[str, dict[str, Any]] = {}
     for days in map(int, asked.days.split(",")):
         rows = [measure(int(seed), days) for seed in asked.seeds.split(",")]
         show(rows, days)
-        found += rows
+        found[f"day_{days}"] = {f"seed_{row['seed']}": row for row in rows} | {"together": in_sum(rows)}
     asked.json.parent.mkdir(exist_ok=True)
     asked.json.write_text(json.dumps(found, indent=1) + "\n")
-    slowest = max(row["guess_ms"]["p99"] for row in found), max(row["learn_ms"]["p99"] for row in found)
-    print(f"\nguessing {found[-1]['guess_ms']['p50']} ms (p99 {slowest[0]}), learning an event p99 {slowest[1]} ms")
+    last = [row for table in found.values() for name, row in table.items() if name != "together"]
+    slowest = max(row["guess_ms"]["p99"] for row in last), max(row["learn_ms"]["p99"] for row in last)
+    print(f"\nguessing {last[-1]['guess_ms']['p50']} ms (p99 {slowest[0]}), learning an event p99 {slowest[1]} ms")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_probabilities_add_up_to_one_at_most_and_fall() -> None:
     for number in range(30):
         hand.ask("explain", f"f{number % 7}")
     shares = [one.probability for one in hand.guesses(limit=1000)]
-    assert sum(shares) == pytest.approx(1.0)
+    assert 0.5 < sum(shares) <= 1.0 + 1e-9  # the rest is what nobody could have guessed
     assert shares == sorted(shares, reverse=True)
     assert all(0 <= share <= 1 for share in shares)
 

@@ -19,6 +19,8 @@ FILES_MAX = 60
 SYMBOLS_MAX = 40
 WORDS_MAX = 8
 NEW_PLACES_MAX = 8
+NEW_SHARE = 0.4
+"""What is left of the chance of something that was never asked: much of it goes to what nobody could have guessed."""
 
 Words = tuple[str, str, str]
 """Action, digest of the words, user."""
@@ -145,8 +147,9 @@ class Predictor:
         candidates = self._candidates(now_s)
         vectors = self._evidence(Scene(self.learned.trail, now_s), now_s).of(candidates)
         shares = self.learned.ranking.probabilities(vectors)
+        known = self.learned.trail.known
         found = [
-            (share, one)
+            (share if one in known else share * NEW_SHARE, one)
             for one, share in zip(candidates, shares, strict=True)
             if wanted.workspace in (None, one.workspace) and wanted.user in (None, one.user)
         ]
