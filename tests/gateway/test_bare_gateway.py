@@ -112,6 +112,24 @@ class TestMiss:
         assert (await house.ask()).text == "Hello"
 
 
+class TestPersons:
+    async def test_it_is_told_before_anything_is_done_that_a_person_waits(self, house: House) -> None:
+        told: list[tuple[str, int]] = []
+        house.gateway.on_person = lambda ticket: told.append((ticket.request.origin, len(house.provider.calls)))
+        await house.ask("One")
+        await house.ask("Two", origin="warming")
+        await house.ask("One")
+        assert told == [("person", 0)], "memory answers without waiting, and the daemon's own requests are no person's"
+
+    async def test_it_knows_when_a_person_asked_last_hits_among_them(self, house: House, clock: StillClock) -> None:
+        await house.ask()
+        clock.now_s += 5.0
+        await house.ask("Other", origin="warming")
+        assert house.gateway.person_s == clock.mono_s() - 5.0
+        await house.ask()
+        assert house.gateway.person_s == clock.mono_s()
+
+
 class TestStored:
     async def test_the_same_question_is_recalled_at_once(self, house: House, clock: StillClock) -> None:
         first = await house.ask()
