@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 
-from beastmode.core.errors import BeastError
+from beastmode.core.errors import BeastError, NotFoundError
 from beastmode_lsp.arguments import take
 from beastmode_lsp.documents import path_of
 
@@ -90,6 +90,10 @@ class Folders:
     def is_open(self, root: str | None) -> bool:
         """Whether a folder is open, as far as is known here."""
         return root is not None and self._states.get(root) in OPEN
+
+    def state(self, root: str) -> str:
+        """How a folder is, as far as is known here."""
+        return self._states.get(root, "closed")
 
     def learn(self, root: str | None, state: object) -> None:
         """Takes note of what the daemon said of a folder: somebody else may have opened or closed it."""
@@ -183,17 +187,23 @@ async def open_workspace(session: Session, given: Any) -> dict[str, Any]:
 async def close_workspace(session: Session, given: Any) -> dict[str, Any]:
     """`beast.closeWorkspace`: a folder is read no more; with `forget` what is known of it is deleted.
 
+    A folder of which nothing is known yet is not asked about again.
+
     Args:
         session: Of the editor.
         given: The argument of the command.
     """
     fields = take("beast.closeWorkspace", given, {"uri": str, "forget": bool})
     root = _root(session, fields)
-    row = await session.daemon.call("workspace.close", {"path": root, "forget": fields.get("forget", False)})
-    session.folders.learn(root, row["state"])
+    try:
+        row = await session.daemon.call("workspace.close", {"path": root, "forget": fields.get("forget", False)})
+        session.folders.learn(root, row["state"])
+    except NotFoundError:
+        await session.folders.open(root, agreed=False)
+    state = session.folders.state(root)
     if not session.has_views:
-        session.say(f"BEAST: {root} is closed.")
-    return {"path": root, "state": row["state"]}
+        session.say(f"BEAST: {root} is {'closed' if state == 'closed' else 'not read'}.")
+    return {"path": root, "state": state}
 
 
 def _root(session: Session, fields: dict[str, Any]) -> str:

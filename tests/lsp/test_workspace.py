@@ -115,6 +115,12 @@ class TestConsent:
         assert editor.client.command("beast.closeWorkspace", {"uri": root.as_uri()})["state"] == "closed"
         assert state_of(house, root) is None
 
+    def test_closing_what_was_never_open_declines_it(self, house: House, root: Path) -> None:
+        assert editor_in(house, root).client.command("beast.closeWorkspace")["state"] == "declined"
+        again = editor_in(house, root)
+        again.client.command("beast.chat", QUESTION)
+        assert again.client.of(ASKS) == []
+
     def test_without_a_folder_there_is_nothing_to_open(self, house: House) -> None:
         with pytest.raises(LspError, match="no folder open"):
             house.editor().client.command("beast.openWorkspace")

@@ -27,6 +27,7 @@ QUIET = {
     "workbench.tips.enabled": False,
     "workbench.secondarySideBar.defaultVisibility": "hidden",
     "telemetry.telemetryLevel": "off",
+    "beast.workspace.open": "never",
     "update.mode": "none",
     "extensions.autoCheckUpdates": False,
     "extensions.autoUpdate": False,

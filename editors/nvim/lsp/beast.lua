@@ -35,6 +35,9 @@ return {
     ['window/showMessage'] = function(_, params)
       require('beast.notice').said(params)
     end,
+    ['window/showMessageRequest'] = function(_, params)
+      return require('beast.folders').asked(params)
+    end,
     ['window/showDocument'] = function(problem, params, context)
       return require('beast.show').on_show_document(problem, params, context)
     end,

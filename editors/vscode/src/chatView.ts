@@ -9,6 +9,7 @@ import type { ModelChoice } from "./models";
 import type { Previews } from "./preview";
 import type { Server } from "./server";
 import type { StatusBar } from "./status";
+import { openSource, pointOf, problemsOf } from "./sources";
 import { titleOf, type About, type FromView, type Message, type ToView } from "./talk";
 import { currentEditor, placeOf } from "./target";
 import { isCancelled, requestOf, sentence, show } from "./troubles";
@@ -112,7 +113,7 @@ export class ChatView implements vscode.WebviewViewProvider, Reader {
     const { id } = this.parts.chats.current;
     const argument: ChatArgument = { message: text, session_id: id };
     if (this.parts.choice.model) argument.model = this.parts.choice.model;
-    if (about) Object.assign(argument, { uri: about.uri, ...(about.range && { range: about.range }) });
+    if (about) Object.assign(argument, { uri: about.uri, ...(about.range && { range: about.range }), diagnostics: problemsOf(about) });
     await this.converse({ role: "user", text, ...(about && { about }) }, (onDelta, token) =>
       this.parts.server.run<ChatResult>("beast.chat", argument, { onDelta, token }),
     );
@@ -132,7 +133,7 @@ export class ChatView implements vscode.WebviewViewProvider, Reader {
     };
     try {
       const result = await run(onDelta, source.token);
-      Object.assign(answer, { text: result.text, costLine: result.costLine, request_id: result.request_id, model: result.model, cache: result.cache?.result });
+      Object.assign(answer, { text: result.text, costLine: result.costLine, request_id: result.request_id, model: result.model, cache: result.cache?.result, sources: result.sources });
       this.parts.status.answered(result.costLine);
     } catch (error) {
       if (isCancelled(error) || source.token.isCancellationRequested) answer.stopped = true;
@@ -166,6 +167,8 @@ export class ChatView implements vscode.WebviewViewProvider, Reader {
         return useCode(message.do, message.code, message.language, aboutBefore(chats.current.messages, message.message), previews);
       case "open":
         return void vscode.env.openExternal(vscode.Uri.parse(message.href, true));
+      case "source":
+        return openSource(chats.current.messages[message.message]?.sources?.[message.source]);
       case "command":
         return void vscode.commands.executeCommand(`beast.${message.command}`, message.request_id);
     }
@@ -241,10 +244,6 @@ export class ChatView implements vscode.WebviewViewProvider, Reader {
 </body>
 </html>`;
   }
-}
-
-function pointOf({ line, character }: vscode.Position): { line: number; character: number } {
-  return { line, character };
 }
 
 function aboutOf(argument: ActionArgument): About {

@@ -1,6 +1,6 @@
 // The commands of the palette that are no actions on code: costs, the dashboard, the last answer, the menu, the daemon.
 import * as vscode from "vscode";
-import type { Costs } from "./contract";
+import type { Costs, Folder } from "./contract";
 import { registerModel, type ModelChoice } from "./models";
 import type { Server } from "./server";
 import { money, share } from "./status";
@@ -13,6 +13,9 @@ export function tools(server: Server, choice: ModelChoice): Record<string, (...g
     dashboard: () => openDashboard(server),
     explainLast: (request_id?: string) => server.run("beast.explainLast", typeof request_id === "string" ? { request_id } : {}),
     reject: (request_id?: string) => reject(server, typeof request_id === "string" ? request_id : undefined),
+    openWorkspace: () => folder(server, "beast.openWorkspace"),
+    closeWorkspace: () => folder(server, "beast.closeWorkspace"),
+    context: () => showContext(server),
     menu: () => menu(server),
     startDaemon: () => server.reconnect(),
     reconnect: () => server.reconnect(),
@@ -40,6 +43,20 @@ async function reject(server: Server, request_id: string | undefined): Promise<v
   void vscode.window.showInformationMessage("BEAST: this stored answer will not be given to this question again.");
 }
 
+const STATES: Partial<Record<Folder["state"], string>> = { scanning: "is being read", ready: "is open", closed: "is closed", declined: "is not read" };
+
+async function folder(server: Server, command: "beast.openWorkspace" | "beast.closeWorkspace"): Promise<void> {
+  const uri = vscode.window.activeTextEditor?.document.uri;
+  const { path, state } = await server.run<Folder>(command, uri?.scheme === "file" ? { uri: uri.toString() } : {});
+  void vscode.window.showInformationMessage(`BEAST: ${path} ${STATES[state] ?? state}.`);
+}
+
+/** Shows what would go along with a question; no model is asked. */
+async function showContext(server: Server): Promise<void> {
+  const message = await vscode.window.showInputBox({ title: "BEAST MODE: Show Context", prompt: "A question about this workspace" });
+  if (message) await server.run("beast.context", { message }); // the server has the editor open the page
+}
+
 const CHOICES: [label: string, command: string, away?: boolean][] = [
   ["$(comment-discussion) Open Chat", "beast.openChat"],
   ["$(symbol-event) Select Model", "beast.selectModel"],
@@ -47,6 +64,8 @@ const CHOICES: [label: string, command: string, away?: boolean][] = [
   ["$(credit-card) Show Cost", "beast.cost"],
   ["$(dashboard) Open Dashboard", "beast.dashboard"],
   ["$(question) Explain Last Answer", "beast.explainLast"],
+  ["$(folder-opened) Open Workspace", "beast.openWorkspace"],
+  ["$(list-tree) Show Context", "beast.context"],
   ["$(thumbsdown) Reject Cached Answer", "beast.reject"],
   ["$(play) Start the Daemon", "beast.startDaemon", true],
   ["$(book) Get Started", "beast.getStarted", true],

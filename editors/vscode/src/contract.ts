@@ -24,8 +24,19 @@ export interface ChatArgument {
   uri?: string;
   range?: Range;
   files?: string[];
+  diagnostics?: Diagnostic[];
+  retrieve?: boolean;
   id?: string;
   cache?: string;
+}
+
+/** A piece of the workspace that an answer was made from, as it lies now; lines count from 1. */
+export interface Source {
+  path: string;
+  uri?: string;
+  symbol?: string;
+  first_line?: number;
+  last_line?: number;
 }
 
 export interface CacheInfo {
@@ -45,6 +56,7 @@ export interface Answer {
   latency_ms: number;
   cache?: CacheInfo;
   costLine?: string;
+  sources?: Source[];
 }
 
 export interface Edit {
@@ -85,6 +97,12 @@ export interface Status {
   model?: string | null;
   today?: Today | null;
   line?: string;
+}
+
+/** Result of `beast.openWorkspace` and `beast.closeWorkspace`. */
+export interface Folder {
+  path: string;
+  state: "scanning" | "ready" | "away" | "closed" | "declined" | "unasked";
 }
 
 export interface Costs {

@@ -78,6 +78,9 @@ async function chat(
 }
 
 function foot(stream: vscode.ChatResponseStream, result: ChatResult | ActionResult): void {
+  for (const { uri, first_line = 1, last_line = 1 } of result.sources ?? []) {
+    if (uri) stream.reference(new vscode.Location(vscode.Uri.parse(uri, true), new vscode.Range(first_line - 1, 0, last_line, 0)));
+  }
   if (result.costLine) stream.markdown(`\n\n---\n*${result.costLine}*`);
   stream.button({ title: "Why This Answer?", command: "beast.explainLast", arguments: [result.request_id] });
 }

@@ -8,6 +8,7 @@ export interface ServerSettings {
   codeLens: { enabled: boolean };
   inline: { enabled: boolean; automatic: string; model: string; maxTokens: number; debounceMs: number };
   edits: { preview: boolean };
+  workspace: { open: string };
   tags: string[];
 }
 
@@ -30,6 +31,7 @@ export function forServer(scope?: vscode.Uri): ServerSettings {
       debounceMs: read("inline.debounceMs", 150, scope),
     },
     edits: { preview: false },
+    workspace: { open: vscode.workspace.isTrusted ? read("workspace.open", "ask", scope) : "never" },
     tags: read<string[]>("tags", [], scope),
   };
 }

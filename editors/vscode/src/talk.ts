@@ -1,5 +1,5 @@
 // What the chat view and the extension say to each other, and what a conversation is.
-import type { CacheInfo } from "./contract";
+import type { CacheInfo, Source } from "./contract";
 
 export interface About {
   uri: string;
@@ -18,6 +18,8 @@ export interface Message {
   cache?: CacheInfo["result"];
   request_id?: string;
   model?: string;
+  /** What of the workspace an answer was made from. */
+  sources?: Source[];
   /** Why an answer is not whole. */
   error?: string;
   stopped?: boolean;
@@ -40,6 +42,7 @@ export type FromView =
   | { type: "model"; id: string }
   | { type: "code"; do: CodeDo; code: string; language: string; message: number }
   | { type: "open"; href: string }
+  | { type: "source"; message: number; source: number }
   | { type: "command"; command: "explainLast" | "reject" | "newChat" | "history" | "startDaemon" | "getStarted"; request_id?: string };
 
 export interface ViewState {

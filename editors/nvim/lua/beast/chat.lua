@@ -3,6 +3,7 @@
 local blocks = require('beast.blocks')
 local client = require('beast.client')
 local config = require('beast.config')
+local folders = require('beast.folders')
 local notice = require('beast.notice')
 local range = require('beast.range')
 local sessions = require('beast.sessions')
@@ -92,7 +93,7 @@ local function conclude(problem, result, streamed)
   elseif problem then
     write(('\n\n> **It failed.** %s\n\n'):format((notice.words(problem):gsub('\n', '\n> '))))
   elseif result then
-    write(('\n\n*%s*\n\n'):format(result.costLine or ''))
+    write(('%s\n\n*%s*\n\n'):format(folders.listed(result.sources), result.costLine or ''))
   end
   draw_prompt()
 end

@@ -100,9 +100,29 @@ M.commands = {
     end,
   },
   clear = { run = clear },
+  open = {
+    run = function(given)
+      require('beast.folders').open(given.bufnr)
+    end,
+  },
+  close = {
+    run = function(given)
+      require('beast.folders').close(given.bufnr)
+    end,
+  },
+  context = {
+    run = function(given)
+      require('beast.folders').context(given.words, given.bufnr)
+    end,
+  },
   preview = {
     run = function(given)
       require('beast.actions').preview(request_id(given))
+    end,
+  },
+  feature = {
+    run = function(given)
+      require('beast.feature').run(given.words, given.bufnr)
     end,
   },
   apply = {

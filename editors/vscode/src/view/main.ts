@@ -1,4 +1,5 @@
 // The page of the chat view: draws the conversation that the extension tells it, and tells what the person does.
+import type { Source } from "../contract";
 import type { FromView, Message, ToView, ViewState } from "../talk";
 import { rendered } from "./markdown";
 
@@ -122,6 +123,7 @@ function foot(message: Message, index: number): HTMLElement {
   const made = make("footer");
   if (message.error) made.append(make("span", "error", message.error));
   if (message.stopped) made.append(make("span", "stopped", "Stopped."));
+  if (message.sources?.length) made.append(sources(message.sources, index));
   if (message.costLine) {
     const cost = make("span", "cost", message.costLine);
     if (message.cache) cost.dataset.cache = message.cache;
@@ -135,6 +137,19 @@ function foot(message: Message, index: number): HTMLElement {
     again.addEventListener("click", () => post({ type: "again" }));
     made.append(again);
   }
+  return made;
+}
+
+function sources(all: Source[], index: number): HTMLElement {
+  const made = document.createElement("details");
+  made.className = "sources";
+  made.append(make("summary", "", all.length === 1 ? "1 source" : `${all.length} sources`));
+  all.forEach((one, source) => {
+    const button = make("button", "link", `${one.path}:${one.first_line ?? 1}${one.symbol ? ` ${one.symbol}` : ""}`) as HTMLButtonElement;
+    button.type = "button";
+    button.addEventListener("click", () => post({ type: "source", message: index, source }));
+    made.append(button);
+  });
   return made;
 }
 
