@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run test test-long test-clients check fix vscode screenshots bench clean
+.PHONY: help demo dogfood run test test-long test-clients check fix vscode screenshots bench clean
 BIN := .venv/bin
 export PYTHON
 
@@ -12,6 +12,9 @@ help: ## Show this list
 
 demo: .venv/.ready-demo ## Set everything up, ask a real model on this machine, show what the daemon does, and leave nothing running
 	@$(BIN)/beast demo
+
+dogfood: .venv/.ready-test ## The daemon on its own source: a test and an answer by the local coder model (1.1 GB, fetched once), and the sum
+	@$(BIN)/python -P bench/dogfood.py
 
 run: .venv/.ready-demo ## Run the daemon in this terminal, until Ctrl-C
 	@$(BIN)/beast start --foreground
