@@ -368,6 +368,15 @@ class TestResume:
         assert apply_diff(CALC, second["edits"][0]["diff"]) == TWICE
         assert (second["calls"], second["repairs"]) == (3, 1)
 
+    def test_is_forgotten_with_the_rest(self, daemon: Daemon, root: Path, provider: TurnsProvider) -> None:
+        provider.says = whole("calc.py", TWICE)
+        kept = make(daemon, root, "twice, to be forgotten", files=["calc.py"], check=False)["id"]
+        daemon.call("forget", {"workspace": str(root.parent)})
+        assert daemon.call("generate", {"resume": kept})["edits"]
+        daemon.call("forget", {"workspace": str(root)})
+        with pytest.raises(NotFoundError):
+            daemon.call("generate", {"resume": kept})
+
     def test_of_what_is_not_there_says_so(self, daemon: Daemon, root: Path) -> None:
         for name in ("gen_none", "../../token", ""):
             with pytest.raises(NotFoundError):

@@ -123,6 +123,7 @@ class TestWholeFiles:
             "1. **new.py**:\n```\nx = 1\n```\nDone.",
             "## File: new.py\n~~~~\nx = 1\n~~~~\n",
             "new.py\n```python\nx = 1\n",
+            "```\nnew.py\n```\n\n```python\nx = 1\n```",
         ],
     )
     def test_a_new_file_in_any_wrapping(self, answer: str) -> None:

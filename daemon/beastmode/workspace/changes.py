@@ -110,6 +110,10 @@ class _Reader:
         inside = rows[at + 1 : stop]
         language, _, rest = fence[2].strip().partition(" " if " " in fence[2].strip() else ":")
         self._name(path_in(rest, self._known) or path_in(language, self._known))
+        full = [row for row in inside if row.strip()]
+        if len(full) == 1 and path_in(full[0], self._known):  # a fence around the name of what comes next
+            self._name(path_in(full[0], self._known))
+            return stop + 1
         if any(_SEARCH.match(row) and _next(inside, i, _DIVIDER) for i, row in enumerate(inside)) or any(
             _begins_diff(inside, i) for i in range(len(inside))
         ):

@@ -33,11 +33,13 @@ class Draft:
     Attributes:
         texts: New texts by path; None: the file is to go.
         unfit: What did not fit, by path, in words for a model; it counts until an answer about that path fits.
+        remark: What is said of the last repair beside what is still wrong; empty: nothing.
     """
 
     def __init__(self, ground: Ground, names: Collection[str]) -> None:
         self.texts: Texts = {}
         self.unfit: dict[str, str] = {}
+        self.remark = ""
         self._silent: list[str] = []
         self._ground = ground
         self._names = frozenset(names)
@@ -60,19 +62,22 @@ class Draft:
 
     # -- answers --------------------------------------------------------------------------------------------------
 
-    def take_answer(self, answer: str, path: str) -> None:
+    def take_answer(self, answer: str, path: str, *, mending: bool = False) -> None:
         """Does what an answer says.
 
         Args:
             answer: What the model wrote.
             path: The file that it was asked for; empty: no single one.
+            mending: It was to mend what is wrong.
         """
-        self.unfit.pop("", None)
         changes = self._read(answer, path)
-        if not changes and path and self.now(path) is not None:
+        self.remark = ""
+        if not changes and mending:
+            self.remark = "The last answer to this held no code that could be used."
+        elif not changes and path and self.now(path) is not None:
             self._silent.append(f"The answer holds no code for `{path}`.")
         elif not changes:
-            self.unfit[path] = f"The answer holds no code for `{path}`." if path else "The answer holds no code."
+            self.unfit[path] = f"The answer holds no code for `{path}`."
         self.take(changes)
 
     def take_problems(self) -> list[str]:

@@ -22,6 +22,7 @@ from beastmode.workspace.planning import Plan, Step, plan_messages, read_plan
 from beastmode.workspace.scouting import Scouted
 
 PLAN_MAX_TOKENS = 2048
+CUT_OFF = "The answer was cut off before its end: change only what has to be changed."
 ROOM_SHARES = (1.0, 0.4, 0.0)
 """How much of the room for other files is used, where a model's context turns out to be too short."""
 
@@ -219,12 +220,14 @@ class Generation:
             max_tokens=max_tokens_of([text]),
         )
 
-    async def _ask_and_take(self, make: Asked, path: str) -> None:
+    async def _ask_and_take(self, make: Asked, path: str, *, mending: bool = False) -> None:
         answer = await self._asked(make)
-        if answer.finish_reason == "length":
-            self.draft.unfit[path] = "The answer was cut off before its end: change only what has to be changed."
+        if answer.finish_reason != "length":
+            await asyncio.to_thread(self.draft.take_answer, answer.text, path, mending=mending)
+        elif mending:
+            self.draft.remark = CUT_OFF
         else:
-            await asyncio.to_thread(self.draft.take_answer, answer.text, path)
+            self.draft.unfit[path] = CUT_OFF
 
     # -- check and mend -------------------------------------------------------------------------------------------
 
@@ -242,14 +245,14 @@ class Generation:
             self._checked.append("command")
             said = await self._check(dict(texts))
             problems += [said] if said is not None else []
-        return problems
+        return [*problems, self.draft.remark] if problems and self.draft.remark else problems
 
     async def _mend(self, problems: list[str], plan: Plan) -> None:
         first = problems[0].strip().split("\n")
         self._tell("repair", "", first[-1] if len(first) > 1 else first[0])
         paths = list(dict.fromkeys([*self.draft.texts, *(step.path for step in plan.steps)]))
         alone = paths[0] if len(paths) == 1 else ""
-        await self._ask_and_take(lambda room: self._repair_question(problems, paths, alone, room), alone)
+        await self._ask_and_take(lambda room: self._repair_question(problems, paths, alone, room), alone, mending=True)
 
     def _repair_question(self, problems: list[str], paths: list[str], alone: str, room_chars: int) -> Question:
         texts = self.draft.readable(paths)

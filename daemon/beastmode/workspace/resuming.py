@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from beastmode.core.errors import InternalError, NotFoundError
+from beastmode.core.errors import BeastError, InternalError, NotFoundError
 from beastmode.core.statefile import read_private, write_private
 from beastmode.core.types import Answer, Message
 from beastmode.workspace.generation import Feedback
@@ -39,6 +41,7 @@ class Saved(msgspec.Struct, kw_only=True):
         id: Its name.
         version: Of this format.
         at_s: Wall clock of its beginning.
+        root: The folder that it is for, without links.
         params: What was asked.
         said: Answers of models.
         feedback: What checks of the caller said.
@@ -48,6 +51,7 @@ class Saved(msgspec.Struct, kw_only=True):
     id: str
     version: int = VERSION
     at_s: float = 0.0
+    root: str = ""
     params: dict[str, Any] = {}
     said: list[Said] = []
     feedback: list[Feedback] = []
@@ -118,6 +122,28 @@ class Shelf:
         if saved.version > VERSION:
             raise InternalError(f"The generation {id} was made by a newer version.", tips=["ask anew"])
         return saved
+
+    def forget(self, since_s: float | None = None, roots: Collection[str] | None = None) -> int:
+        """Takes generations away; blocks, so call it in a thread.
+
+        Args:
+            since_s: Only those begun since then, by the wall clock; None: whenever.
+            roots: Only those of these workspaces; None: of all.
+
+        Returns:
+            How many.
+        """
+        count = 0
+        for file in self._folder.glob("*.json"):
+            try:
+                saved = self.load(file.stem)
+            except (BeastError, OSError):  # nobody can tell what is in it
+                saved = Saved(id=file.stem, at_s=math.inf)
+            inside = roots is None or not saved.root or saved.root in roots or saved.params.get("workspace") in roots
+            if inside and (since_s is None or saved.at_s >= since_s):
+                file.unlink(missing_ok=True)
+                count += 1
+        return count
 
     def _file(self, id: str) -> Path:
         return self._folder / f"{id}.json"

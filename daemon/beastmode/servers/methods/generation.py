@@ -120,6 +120,7 @@ class Work:
         await self._begin()
         ground, files = await asyncio.to_thread(self._ground)
         self._root, settings = ground.root, self._services.settings
+        self._saved.root = ground.root
         generation = Generation(
             self._params.request,
             ground,

@@ -17,6 +17,7 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.types import Entry, Variant
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
+from beastmode.workspace.resuming import Shelf
 
 PAGE = 200
 
@@ -215,7 +216,8 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
 
 
 async def _forget_doings(services: Services, since_s: float | None, roots: frozenset[str] | None) -> None:
-    """Forgets what was asked and worked on, as far as it is kept to be asked ahead."""
+    """Forgets what was asked and worked on, as far as it is kept to be asked ahead, or to go on with."""
+    await asyncio.to_thread(Shelf(services.paths.state / "generation").forget, since_s, roots)
     if services.refreshing is not None:
         services.refreshing.forget()
     if services.warming is not None:
