@@ -97,6 +97,9 @@ def read_inside(root: Path, path: str) -> bytes:
         raise _secret(path)
     try:
         with opened_folder(str(top), real.parent.relative_to(top).as_posix()) as folder:
+            mode = os.stat(real.name, dir_fd=folder, follow_symlinks=False).st_mode
+            if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+                raise BadInputError(f"{path!r} is no regular file.", tips=["name a text file"])
             descriptor = os.open(real.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
         raise BadInputError(f"{path!r} can not be read: {error.strerror}.", tips=[f"look: ls -l {real}"]) from None
