@@ -106,6 +106,7 @@ async def _warm(stack: contextlib.AsyncExitStack, services: Services, activity: 
     )
     activity.listeners.append(lambda one: warming.look_again())
     services.workspaces.on_change.append(lambda *change: warming.look_again())
-    services.health.add("warming", sources.problem, "see warming.templates in config.toml: beast config")
+    tip = "see warming.templates in config.toml (beast config), and the state folder's permissions and free space"
+    services.health.add("warming", lambda: sources.problem() or record.problem, tip)
     stack.push_async_callback(warming.close)
     warming.start()
