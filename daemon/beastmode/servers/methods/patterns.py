@@ -137,10 +137,11 @@ async def patterns_get(services: Services, caller: Caller, params: PatternsParam
     if enabled:
         context = Context(workspace=workspace, user=caller.user)
         guesses = await asyncio.to_thread(patterns.guesses, context, params.limit)
+    measured = await asyncio.to_thread(patterns.accuracy)
     since_s = patterns.since_s
     return Patterns(
         guesses=[_shown(one, activity) for one in guesses],
-        accuracy=msgspec.convert(patterns.accuracy(), Measured),
+        accuracy=msgspec.convert(measured, Measured),
         learned=Learned(events=patterns.events, since=None if since_s is None else rfc3339(since_s), enabled=enabled),
     )
 
