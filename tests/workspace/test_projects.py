@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beastmode.background.warm_budget import Budget
 from beastmode.core.clock import Clock
 from beastmode.core.errors import BadInputError
+from beastmode.core.settings import WarmingSettings
 from beastmode.core.types import Request
 from beastmode.workspace.projects import FILE, NOTHING, Project, Projects, adapt, parsed
 from support.daemon import Daemon
@@ -52,12 +54,23 @@ class TestWhatItMaySay:
         project = parsed("routing.aliases.fast = 'echo:echo'\n[workspace]\nignore = ['out/']")
         assert (project.alias, project.ignore) == ({"fast": "echo:echo"}, ["out/"])
 
+    @pytest.mark.parametrize(("project", "holds"), [(0.25, 0.25), (5.0, 1.0), (inf, 1.0)])
+    async def test_asking_ahead_costs_no_more_than_the_user_allows(
+        self, tmp_path: Path, project: float, holds: float
+    ) -> None:
+        allowed = WarmingSettings(remote={str(tmp_path): 1.0})
+        nothing: Any = None
+        budget = Budget(lambda: allowed, nothing, nothing, Clock(), lambda _: project)
+        await budget.refresh()
+        assert budget.limit_usd(str(tmp_path)) == holds
+        assert budget.limit_usd("/elsewhere") == 0.0
+
     @pytest.mark.parametrize(
         ("text", "wrong", "nearest"),
         [
             ("tgas = ['x']", "tgas", "tags"),
             ("[budget]\nmax_cost = 1", "budget.max_cost", "budget.max_cost_usd"),
-            ("aliases.fast = 'x'", "aliases", "alias"),
+            ("[aliass]\nfast = 'x'", "aliass", "alias"),
         ],
     )
     def test_an_unknown_key_is_an_error_that_names_the_nearest(self, text: str, wrong: str, nearest: str) -> None:

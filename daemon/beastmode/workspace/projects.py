@@ -29,7 +29,7 @@ SURE_S = 0.1
 """Two writes within one tick of the system's clock look alike."""
 WAIT_S = 2.0
 Usd = Annotated[float, Meta(ge=0)]
-SAME = {"routing.aliases": "alias", "workspace.ignore": "ignore"}
+SAME = {"routing.aliases": "alias", "aliases": "alias", "workspace.ignore": "ignore"}
 """What `config.toml` calls the same; it may be written so, too."""
 
 FORBIDDEN = frozenset(
@@ -79,6 +79,7 @@ class Project(msgspec.Struct, frozen=True):
 
 
 KEYS: dict[str, Field] = fields_of(Project)
+SETTINGS = frozenset(fields_of(Settings))
 NOTHING = Project()
 
 
@@ -115,10 +116,10 @@ def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, A
         name = SAME.get(prefix + key, prefix + key)
         if name in KEYS:
             found[name] = value
-        elif any(one.startswith(f"{name}.") for one in (*KEYS, *SAME)):
-            if not isinstance(value, dict):
-                raise misfit(where, name, value, "a table")
+        elif isinstance(value, dict) and any(one.startswith(f"{name}.") for one in (*KEYS, *SETTINGS)):
             found |= _flat(value, where, f"{name}.")
+        elif any(one.startswith(f"{name}.") for one in KEYS):
+            raise misfit(where, name, value, "a table")
         else:
             raise _refused(where, name) or unknown(where, name, KEYS)
     return found
@@ -126,8 +127,7 @@ def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, A
 
 def _refused(where: str, name: str) -> BadInputError | None:
     """The error for a setting that a project can not set; None for a name that is no setting."""
-    settings = fields_of(Settings)
-    is_setting = name in settings or any(one.startswith(f"{name}.") for one in settings)
+    is_setting = name in SETTINGS or any(one.startswith(f"{name}.") for one in SETTINGS)
     if not is_setting and FORBIDDEN.isdisjoint(name.lower().split(".")):
         return None
     return BadInputError(
