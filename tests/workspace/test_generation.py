@@ -20,7 +20,7 @@ from beastmode.workspace.copying import copy_with, remove, remove_stale
 from beastmode.workspace.generation import Feedback, Generation, Made, Question
 from beastmode.workspace.ground import Ground, RefusedPathError
 from beastmode.workspace.planning import Plan, Step, plan_messages, read_plan
-from beastmode.workspace.scouting import scout
+from beastmode.workspace.scouting import imported_by, scout
 from beastmode.workspace.syntax import faults_in, new_faults
 from beastmode.workspace.trying import environment, steadied, told, try_command
 
@@ -209,6 +209,28 @@ class TestTheLoop:
         got = await made(root, model, check=check)
         assert got.checked[-1] == "command"
         assert "SEEN" in str(model.asked[2].messages[0].content)
+
+    async def test_what_a_file_imports_is_shown_with_it(self, root: Path) -> None:
+        (root / "calc.py").write_text(f"from lib.shop import Shop\n\n\n{CALC}")
+        model = Model(PLAN, WHOLE)
+        await made(root, model)
+        assert "class Shop" in str(model.asked[1].messages[0].content)
+
+    @pytest.mark.parametrize(
+        ("path", "row"),
+        [
+            ("a.py", "from lib.shop import Shop"),
+            ("a.py", "from .shop import Shop"),
+            ("a.py", "import lib.shop as shop"),
+            ("a.js", "import { Shop } from './lib/shop.js';"),
+            ("a.ts", 'const shop = require("../lib/shop");'),
+            ("a.c", '#include "lib/shop.h"'),
+        ],
+    )
+    def test_imports_are_understood(self, path: str, row: str) -> None:
+        known = [path, f"lib/shop.{path.replace('.c', '.h').rpartition('.')[2]}", "other.py"]
+        assert imported_by(path, f"{row}\nlet shop = 1\n", known) == [known[1]]
+        assert imported_by(path, "shop = 1\n", known) == []
 
 
 class TestGround:

@@ -19,7 +19,7 @@ from beastmode.workspace.drafting import CHARS_PER_TOKEN, max_tokens_of, repair_
 from beastmode.workspace.edits import Edit
 from beastmode.workspace.ground import Ground, RefusedPathError
 from beastmode.workspace.planning import Plan, Step, plan_messages, read_plan
-from beastmode.workspace.scouting import Scouted
+from beastmode.workspace.scouting import Scouted, imported_by
 
 PLAN_MAX_TOKENS = 2048
 CUT_OFF = "The answer was cut off before its end: change only what has to be changed."
@@ -209,7 +209,8 @@ class Generation:
         await self._ask_and_take(lambda room: self._write_question(step, text, others, room), step.path)
 
     def _write_question(self, step: Step, text: str | None, others: list[str], room_chars: int) -> Question:
-        near = [path for path in [*self.draft.texts, *self._files, *others] if path != step.path]
+        imported = imported_by(step.path, text, self.draft.known)
+        near = [path for path in [*self.draft.texts, *self._files, *others, *imported] if path != step.path]
         shown, digests = self.draft.shown(near, room_chars)
         found = self._scouted.found(room_chars - sum(map(len, shown)), {*near, step.path})
         return Question(

@@ -21,6 +21,10 @@ LISTED_MAX = 150
 READ_MAX_FILES = 300
 READ_MAX_BYTES = 1 << 16
 OUTLINED_MAX = 12
+IMPORT_ROWS = 200
+IMPORTED_MAX = 4
+_IMPORT = re.compile(r"\s*(?:import|from|use|require|#\s*include|export|const|let|var|using|mod)\b|\s*#\s*include")
+_NAME = re.compile(r"[\w./-]{2,}")
 _WORD = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}|\d+")
 _COMMON = re.compile(
     "the|and|for|with|that|this|from|into|add|new|make|files?|should|must|when|which|each|also|not|all|any|one|two"
@@ -138,6 +142,26 @@ def with_found(scouted: Scouted, found: Sequence[Found], indexed: str, root: str
 def _shown_piece(path: str, found: Found) -> str:
     what = f", `{found.symbol}`" if found.symbol else ""
     return f"A piece of `{path}`{what}:\n\n{fenced(with_lf(found.text), language_of(path).id)}"
+
+
+def imported_by(path: str, text: str | None, known: Collection[str]) -> list[str]:
+    """Files of the workspace that a file imports: what it works with, in any language that names files or modules.
+
+    Args:
+        path: The file.
+        text: Its text; None: it is new.
+        known: Files of the workspace.
+    """
+    stems = {one.rpartition(".")[0]: one for one in known if one != path and "." in one}
+    found: list[str] = []
+    for row in (text or "").split("\n")[:IMPORT_ROWS]:
+        if not _IMPORT.match(row):
+            continue
+        for name in _NAME.findall(row):
+            plain = name.strip("./").removesuffix(".js").replace(".", "/") if "/" not in name else name.lstrip("./")
+            ends = [one for stem, one in stems.items() if plain and (stem == plain or stem.endswith(f"/{plain}"))]
+            found += ends if len(ends) == 1 else []
+    return list(dict.fromkeys(found))[:IMPORTED_MAX]
 
 
 def words_of(text: str) -> frozenset[str]:
