@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from beastmode.cli import applying, figures
+from beastmode.cli import applying, figures, interrupts
 from beastmode.client import Client
 from beastmode.core.errors import BeastError
 from beastmode.core.paths import Paths
@@ -278,7 +278,7 @@ def main() -> int:
     report: dict[str, Any] = {}
     code = 0
     try:
-        with daemon(given.weights) as client:
+        with interrupts.as_ctrl_c(), daemon(given.weights) as client:
             work = DogFood(client, given)
             report = work.report
             work.run()

@@ -121,7 +121,8 @@ class LocalProcess:
             await self.stop()
             raise
         connector = aiohttp.UnixConnector(str(self._socket), force_close=True)  # a closed connection ends the answer
-        self._session = aiohttp.ClientSession(connector=connector)
+        # A small machine may read a long prompt for more than the five minutes that aiohttp gives a whole answer.
+        self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         self._upstream = Upstream(self._session, self._clock)
 
     async def _spawn(self, orders: Orders) -> Word:

@@ -261,6 +261,14 @@ async def test_a_child_that_hangs_is_ended_after_the_longest_silence(house: Hous
     assert (await house.ask(max_tokens=2)).text
 
 
+async def test_silence_is_limited_and_not_the_time_of_a_whole_answer(
+    weights_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", aiohttp.ClientTimeout(total=0.01))
+    async with house_of(tmp_path, weights_dir=str(weights_dir)) as house:
+        assert (await house.ask(max_tokens=64)).text
+
+
 async def test_a_prompt_that_does_not_fit_says_how_long_it_may_be(weights_dir: Path, tmp_path: Path) -> None:
     async with house_of(tmp_path, weights_dir=str(weights_dir), n_ctx=256) as house:
         with pytest.raises(ContextTooLongError, match="available context size") as caught:
