@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 
 SHOWN_CHARS = 120
+SETTLE_S = 2.0
 
 
 class PatternsParams(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -133,7 +135,9 @@ async def patterns_get(services: Services, caller: Caller, params: PatternsParam
     workspace = await asyncio.to_thread(_real, params.workspace)
     if services.hearing is not None:
         await services.hearing.heard()
-    await patterns.settled()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_S):
+            await patterns.settled()
     if enabled:
         context = Context(workspace=workspace, user=caller.user)
         guesses = await asyncio.to_thread(patterns.guesses, context, params.limit)
