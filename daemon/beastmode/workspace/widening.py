@@ -25,10 +25,14 @@ _NAME = re.compile(r"[^\W\d]\w+")
 _HEAD = "Other parts of the project, to read and not to change:"
 NAMES_MAX = 60
 LOOKED_UP = 80
-AMBIGUOUS = 4
-"""Definitions of one name above which nobody can tell which of them is meant."""
-EXACT = 0.8
-"""Least score of a piece that defines the very name."""
+DISTINCT_CHARS = 4
+_FROM = re.compile(r"^[ \t]*from[ \t]+(\S+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_SCRIPT = re.compile(r"^[ \t]*import\b([^'\"]*?)\bfrom[ \t]*['\"]([^'\"\n]+)['\"]", re.MULTILINE)
+_OTHER = re.compile(r"^.*\b(?:import|require|use|using|include)\b.*$", re.MULTILINE)
+"""Lines by which a file takes in what others define, by language."""
+_NAMING = frozenset(("python", "javascript", "javascriptreact", "typescript", "typescriptreact"))
+"""Languages in which a file names what it takes in: what it does not name is no function of another file."""
+_DIALECTS = {"javascriptreact": "javascript", "typescript": "javascript", "typescriptreact": "javascript", "c": "cpp"}
 _WANTED: dict[Kind, tuple[tuple[str, int], ...]] = {
     "explain": (("uses", 6), ("caller", 4), ("tests", 1)),
     "ask": (("uses", 6), ("caller", 4), ("tests", 1)),
@@ -93,7 +97,7 @@ def _rows(reader: Reader, task: Task, path: str) -> list[tuple[str, PieceRow]]:
     names = [name for name in dict.fromkeys(_NAME.findall(f"{asked}\n{selected}")) if name not in own][:NAMES_MAX]
     using = _using(reader, own, path)
     by_why = {
-        "uses": _defining(reader, names, path),
+        "uses": _defining(reader, names, task, path),
         "caller": [row for row in using if not is_test(row.path, language_of(row.path))],
         "tests": [row for row in using if is_test(row.path, language_of(row.path))],
     }
@@ -108,29 +112,103 @@ def _defined(task: Task) -> list[str]:
     return list(dict.fromkeys(name for one in inside for name in one.names))
 
 
-def _defining(reader: Reader, names: Sequence[str], path: str) -> list[PieceRow]:
-    """Where names are defined: those used first come first; nearer files before others."""
-    exact = [row for row in reader.search_symbols(names, LOOKED_UP) if row.score >= EXACT] if names else []
+def _defining(reader: Reader, names: Sequence[str], task: Task, path: str) -> list[PieceRow]:
+    """Where names are defined, in the order in which they are used: as far as it is known which definition is meant."""
+    exact = reader.defining(names) if names else []
     found: dict[int, PieceRow] = {}
+    uses = Uses(task, path)
     for name in names:
-        rows = [row for row in exact if name in row.names]
-        if len(rows) <= AMBIGUOUS or any(row.path == path for row in rows):
-            nearest = sorted(rows, key=lambda row: -_shared(row.path, path))[:1]
-            found.update((row.id, row) for row in nearest)
+        rows = [row for row in exact if _defines(row, name) and _kin(row.path, path)]
+        meant = uses.meant(name, rows)
+        if meant is not None:
+            found[meant.id] = meant
     return list(found.values())
 
 
+class Uses:
+    """How the names of a selection come into its file.
+
+    Args:
+        task: The action.
+        path: Of its file, inside the workspace.
+    """
+
+    def __init__(self, task: Task, path: str) -> None:
+        self._path = path
+        self._selected = task.lines.text[task.selection.start : task.selection.end]
+        self._imports = imports_in(with_lf(task.lines.text))
+
+    def meant(self, name: str, rows: Sequence[PieceRow]) -> PieceRow | None:
+        """The definition that is meant by a name; None where nobody can tell.
+
+        Args:
+            name: As it is used.
+            rows: Definitions of that name.
+        """
+        own = [row for row in rows if row.path == self._path]
+        if own:
+            return own[0]
+        qualified = re.findall(rf"\b(\w+)\.{re.escape(name)}\b", self._selected)
+        sources = {source for names, source in self._imports if name in names}
+        sources |= {one for names, source in self._imports for one in qualified if one in (*names, source)}
+        named = [row for row in rows if _stem(row.path) in sources]
+        if named:
+            return max(named, key=lambda row: _shared(row.path, self._path))
+        if sources or len(rows) != 1 or len(name) < DISTINCT_CHARS:
+            return None
+        before = r"\." if language_of(self._path).id in _NAMING else ""
+        return rows[0] if re.search(rf"{before}\b{re.escape(name)}\(", self._selected) else None
+
+
+def imports_in(text: str) -> list[tuple[frozenset[str], str]]:
+    """What a file takes in: names, and the file they come from as its line calls it.
+
+    Args:
+        text: The file, its lines ended by LF.
+    """
+    found = [(match[2], match[1].rpartition(".")[2]) for match in _FROM.finditer(text)]
+    found += [(match[1], _stem(match[2].split("/", 1)[-1])) for match in _SCRIPT.finditer(text)]
+    known = [(frozenset(_NAME.findall(names)), source) for names, source in found]
+    rest = _SCRIPT.sub("", _FROM.sub("", text))
+    for line in _OTHER.findall(rest):
+        words = frozenset(_NAME.findall(line))
+        known += [(words, word) for word in sorted(words)]
+    return known
+
+
 def _using(reader: Reader, names: Iterable[str], path: str) -> list[PieceRow]:
-    """Pieces of other files in which a name stands, those that call it first."""
-    found: dict[int, tuple[bool, PieceRow]] = {}
+    """Pieces of other files that call a name, where only one thing in the project has that name."""
+    found: dict[int, PieceRow] = {}
     for name in names:
-        if len(name) < 3 or name.startswith("__"):
+        if len(name) < DISTINCT_CHARS or name.startswith("__"):
             continue
-        word, call = re.compile(rf"\b{re.escape(name)}\b"), re.compile(rf"\b{re.escape(name)}\s*\(")
+        if len({row.path for row in reader.defining([name]) if _defines(row, name) and _kin(row.path, path)}) > 1:
+            continue
+        call = re.compile(rf"\b{re.escape(name)}\s*[(\[.]")
         for row in reader.search_words([name.strip("_").lower()], LOOKED_UP // 2):
-            if row.path != path and name not in row.names and word.search(row.text):
-                found.setdefault(row.id, (call.search(row.text) is None, row))
-    return [row for _, row in sorted(found.values(), key=lambda one: (one[0], -_shared(one[1].path, path)))]
+            if row.path != path and _kin(row.path, path) and name not in row.names and call.search(row.text):
+                found.setdefault(row.id, row)
+    return sorted(found.values(), key=lambda row: -_shared(row.path, path))
+
+
+def _defines(row: PieceRow, name: str) -> bool:
+    """A function or class of that name, or a constant: a field is no definition of what it is called."""
+    if row.kind in ("function", "method", "class"):
+        return row.symbol.rpartition(".")[2] == name
+    return name in row.names and (name.isupper() or name[:1].isupper())
+
+
+def _kin(one: str, other: str) -> bool:
+    """Two files are written in the same language, or in dialects of one."""
+    first, second = (_DIALECTS.get(name, name) for name in (language_of(one).id, language_of(other).id))
+    return first == second and bool(first)
+
+
+def _stem(path: str) -> str:
+    """What a file is imported as: its name, or that of its folder where it stands for that."""
+    *folders, name = path.split("/")
+    stem = name.partition(".")[0]
+    return folders[-1] if folders and stem in ("__init__", "index", "mod", "init") else stem
 
 
 def _shared(one: str, other: str) -> int:

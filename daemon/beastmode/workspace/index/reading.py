@@ -140,6 +140,17 @@ class Reader:
                 found.setdefault(piece.id, msgspec.structs.replace(piece, score=0.2))
         return sorted(found.values(), key=lambda piece: (-piece.score, piece.path, piece.first_line))[:limit]
 
+    def defining(self, names: Sequence[str], limit: int = 400) -> list[PieceRow]:
+        """Pieces that define one of several names, whatever the case of their letters.
+
+        Args:
+            names: Without dots.
+            limit: How many at most.
+        """
+        low = sorted({name.lower() for name in names})[:_MANY]
+        marks = ",".join("?" * len(low))
+        return self._pieces(f"JOIN names n ON n.piece = p.id WHERE n.name IN ({marks}) LIMIT ?", [*low, limit])
+
     def _named(self, name: str, limit: int, texts: bool) -> list[PieceRow]:
         *around, last = name.split(".")
         low = last.lower()
