@@ -27,6 +27,7 @@ BY_WORDS = 800
 BY_MEANING = 300
 BY_NAME = 60
 QUESTION_CHARS = 1200
+HALF_CHARS = 6000
 EMBED_S = 1.0
 
 
@@ -103,6 +104,8 @@ class Retriever:
             near: The file that the question is about.
             exclude: Paths that are left out, since they are shown anyway.
         """
+        if len(question) > 2 * HALF_CHARS:
+            question = f"{question[:HALF_CHARS]} {question[-HALF_CHARS:]}"
         vector = await self._vector(question)
         out, opened = frozenset(exclude), frozenset(open_paths)
         return await asyncio.to_thread(self._search, question, vector, limit, opened, near, out)

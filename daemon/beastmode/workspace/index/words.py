@@ -8,12 +8,13 @@ import re
 VERSION = 1
 """Raised when other words come out of the same text: what was written before is written again."""
 
-_WORD = re.compile(r"[^\W\d_][\w]*|_+[^\W\d_][\w]*|\d+")
+_WORD = re.compile(r"[^\W\d]\w*|\d+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _PROSE = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'.*?\'\'\'|/\*.*?\*/|(?:(?<=\s)|^)(?:#|//|--)[^\n]*', re.S | re.M
 )
 _LONGEST = 64
+_LONGEST_NAME = 120
 
 STOP_WORDS = frozenset(
     """a about above after again all also although always am an and any are as at back be because been before being
@@ -37,6 +38,8 @@ def parts(word: str) -> tuple[str, ...]:
     """
     whole = word.strip("_").lower()[:_LONGEST]
     found = [part.lower() for part in _PART.findall(word) if len(part) <= _LONGEST]
+    if not whole:
+        return ()
     return (whole,) if len(found) < 2 else (whole, *found)
 
 
@@ -79,10 +82,12 @@ def identifiers(question: str) -> list[str]:
     found: dict[str, None] = {}
     for quoted in re.findall(r"`([^`\n]{1,120})`", question):
         found.update(dict.fromkeys(re.findall(r"[^\W\d][\w.]*\w|[^\W\d]", quoted)))
-    for name in re.findall(r"[^\W\d][\w.]*\w", question):
+    for name in re.findall(r"\b[^\W\d][\w.]*\w", question):
+        if len(name) > _LONGEST_NAME:
+            continue
         inner = name.lstrip("_")
         if "_" in inner or re.search(r"[a-z\d][A-Z]|[A-Z]{2,}[a-z]", name) or re.search(r"\w\.[^\W\d]", name):
             found[name] = None
-    for name in re.findall(r"([^\W\d]\w*)\(", question):
+    for name in re.findall(r"\b([^\W\d]\w*)\(", question):
         found[name] = None
     return list(found)[:32]
