@@ -184,7 +184,7 @@ class Warming:
         record, at = self._parts.record, self._parts.settings().at
         now = time.localtime(self._parts.clock.wall_s())
         day = time.strftime("%Y-%m-%d", now)
-        if not at or record.scheduled == day or time.strftime("%H:%M", now) < at:
+        if not at or record.scheduled == day or (now.tm_hour, now.tm_min) < tuple(map(int, at.split(":"))):
             return False
         record.scheduled = day
         record.change()

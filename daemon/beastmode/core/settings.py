@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[float, Meta(gt=0)]
+TimeOfDay = Annotated[str, Meta(pattern=r"^$|^([01]?[0-9]|2[0-3]):[0-5][0-9]$")]
 Size = Annotated[int, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 MB = 1 << 20
@@ -335,7 +336,7 @@ class WarmingSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     idle_s: Annotated[float, Meta(ge=0)] = 5.0
     precision: Share = 0.2
     horizon_s: Positive = 8 * 3600.0
-    at: str = ""
+    at: TimeOfDay = ""
     templates: list[dict[str, Any]] = []
 
 
