@@ -20,6 +20,7 @@ NO_BENCHMARKS = {
     *("run", "coverage", "mutants", "breaking", "socket_echo", "train_verifier"),
     *("http_contenders", "http_passthrough", "http_picture"),
     *("semcache_kinds", "semcache_picture", "semcache_vectors"),
+    *("retrieval_peers", "retrieval_questions"),
     *("day", "day_code", "day_words"),
 }
 
