@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from watchfiles._rust_notify import RustNotify
 
 from beastmode.workspace.index.following import Following
 from beastmode.workspace.index.orders import Order, Word
@@ -102,6 +103,38 @@ def test_a_folder_that_was_replaced_is_watched_again(root: Path, follow: Follow)
     until(lambda: heard.of("changed") and heard.of("changed")[-1].files == 3)
     (root / "sub" / "d.py").write_text("x = 1\n")
     until(lambda: ["sub/d.py"] in heard.changes())
+
+
+def test_a_folder_that_was_deleted_and_made_again_at_once_is_watched_again(root: Path, follow: Follow) -> None:
+    (root / "sub" / "deep").mkdir()
+    (root / "sub" / "deep" / "c.py").write_text("x = 1\n")
+    heard = follow()
+    for number in range(3):
+        shutil.rmtree(root / "sub")
+        (root / "sub" / "deep").mkdir(parents=True)
+        (root / "sub" / "deep" / f"n{number}.py").write_text("x = 1\n")
+        until(lambda name=f"sub/deep/n{number}.py": any(name in change for change in heard.changes()))  # type: ignore[misc]
+        (root / "sub" / "deep" / f"m{number}.py").write_text("x = 1\n")
+        until(lambda name=f"sub/deep/m{number}.py": any(name in change for change in heard.changes()))  # type: ignore[misc]
+
+
+def test_watching_is_tried_again_after_it_could_not_be_begun(
+    root: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beastmode.workspace.index.watcher.RETRY_S", 0.1)
+    tries: list[int] = []
+
+    def at_last(*args: Any) -> Any:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError("OS file watch limit reached.")
+        return RustNotify(*args)
+
+    heard = follow(lambda root, stop: Watcher(root, stop, at_last), poll_s=0.05)
+    assert heard.of("ready")[0].watching == "polling"
+    until(lambda: len(tries) >= 3)
+    until(lambda: bool(heard.of("changed")) and heard.of("changed")[-1].watching == "events")
+    assert heard.of("changed")[-1].problem == ""
 
 
 def test_what_is_left_out_is_no_change(root: Path, follow: Follow) -> None:
@@ -214,8 +247,6 @@ def test_where_the_system_watches_no_more_folders_it_is_looked_at_instead_with_a
 
 
 def test_where_watching_ends_with_a_new_folder_it_is_looked_at_from_then_on(root: Path, follow: Follow) -> None:
-    from watchfiles._rust_notify import RustNotify
-
     made: list[int] = []
 
     def once(*args: Any) -> Any:

@@ -23,9 +23,6 @@ BATCH = 50
 POLL_SHARE = 5.0
 """How much longer a pause between two looks is than a look, at least."""
 
-FULL_LOOK = 400
-"""Folders that changed at once above which the whole workspace is looked at: some events may have been lost."""
-
 
 class ClosedError(Exception):
     """Nobody wants this workspace to be followed any more."""
@@ -90,14 +87,16 @@ class Following(threading.Thread):
         try:
             scanning = Scanning(self._order, catalogue, cut, self._tell)
             self._expected = scanning.files
+            watcher.watch(scanning.places)
             self._tells = True
             changed = scanning.scan()
             self._tells = False
             self._settle(scanning, watcher, changed)
             self._report(scanning, watcher, catalogue, changed, ready=True)
             while not self._closed.is_set() and _identity(self._order.root) == identity:
+                problem = watcher.problem
                 changed = self._turn(scanning, watcher)
-                if changed:
+                if changed or watcher.problem != problem:
                     self._report(scanning, watcher, catalogue, changed)
         finally:
             catalogue.close()
@@ -105,8 +104,8 @@ class Following(threading.Thread):
 
     def _settle(self, scanning: Scanning, watcher: Watcher, changed: list[str]) -> None:
         """Watches every folder; what changed in new ones before they were watched is looked at once more."""
-        while watcher.watch(scanning.places) and not watcher.problem:
-            changed += scanning.scan()
+        while (fresh := watcher.watch(scanning.places)) and not watcher.problem:
+            changed += scanning.look_again(fresh)
 
     def _turn(self, scanning: Scanning, watcher: Watcher) -> list[str]:
         """Waits for a change and takes it in; returns what is other than before."""
@@ -117,7 +116,8 @@ class Following(threading.Thread):
             changed_folders = watcher.wait(SURE_S if scanning.unsure else LOOK_S)
         if self._closed.is_set():
             raise ClosedError
-        if changed_folders is None or len(changed_folders) > FULL_LOOK:
+        if changed_folders is None or (not changed_folders and watcher.may_have_missed):
+            watcher.may_have_missed = False
             scanning.unsure.clear()
             began_s = time.monotonic()
             changed = scanning.scan()

@@ -15,6 +15,7 @@ from watchfiles._rust_notify import RustNotify
 STEP_MS = 40
 GATHER_MS = 250
 FLOOD, PATHS_MAX = 50, 4000
+TRIES, RETRY_S = 5, 60.0
 FLOOD_QUIET_MS = 250
 GATHER_MAX_S, LOCK_QUIET_S, LOCK_FRESH_S = 10.0, 1.0, 20.0
 LOCKS = (".git/index.lock", ".git/HEAD.lock", ".hg/wlock")
@@ -42,6 +43,7 @@ class Watcher:
     Attributes:
         problem: Why changes are not told by the system; empty: they are.
         tip: What to do about it.
+        may_have_missed: So much changed at once that the system may have told some of it to nobody.
     """
 
     def __init__(self, root: str, stop: Stop, notify: Notify = RustNotify) -> None:
@@ -50,35 +52,49 @@ class Watcher:
         self._notify = notify
         self._source: Any = None
         self._watched: frozenset[str] = frozenset()
+        self._left: set[str] = set()
+        self._not_before_s = 0.0
         self.problem = ""
         self.tip = ""
+        self.may_have_missed = False
 
-    def watch(self, folders: Iterable[str]) -> bool:
+    def watch(self, folders: Iterable[str]) -> frozenset[str]:
         """Watches these folders from now on; what changed in former ones is still told.
 
         Args:
             folders: As `a/b/`, the root empty.
 
         Returns:
-            Some of them were not watched before: what changed in those meanwhile is not known.
+            Those that were not watched before: what changed in them meanwhile is not known.
         """
         wanted = frozenset(folders)
-        if wanted <= self._watched and len(self._watched) < 2 * len(wanted) + 64:
-            return False
-        before, self._source = self._source, None
-        try:
-            recursive = sys.platform == "darwin"  # FSEvents follows no link, and takes one folder at a time
-            paths = [self._root] if recursive else [self._path(one) for one in wanted if self._can_watch(one)]
-            self._source = self._notify(paths, False, False, 0, recursive, True)
-        except Exception as error:  # of many kinds, and none of them documented
-            self._polls(error)
+        if self.problem and time.monotonic() < self._not_before_s:
+            return frozenset()
+        fresh = wanted - self._watched
+        if not fresh and len(self._watched) < 2 * len(wanted) + 64:
+            return fresh
+        before, self._source = self._source, self._open(wanted)
         self._watched = frozenset() if self._source is None else wanted
-        self._left = set(_raw(before, 1, 1, 1, self._stop)) if before is not None else set()
         if before is not None:
+            self._left.update(_raw(before, 1, 1, 1, self._stop))
             before.close()
-        return True
+        return fresh
 
-    _left: set[str] = set()
+    def _open(self, folders: frozenset[str]) -> Any:
+        recursive = sys.platform == "darwin"  # FSEvents follows no link, and takes one folder at a time
+        for _ in range(TRIES):
+            paths = [self._root] if recursive else [self._path(one) for one in folders if self._can_watch(one)]
+            try:
+                source = self._notify(paths, False, False, 0, recursive, True)
+            except FileNotFoundError as error:  # one of them went just now
+                self._polls(error)
+            except Exception as error:  # of many kinds, and none of them documented
+                self._polls(error)
+                return None
+            else:
+                self.problem = self.tip = ""
+                return source
+        return None
 
     def wait(self, limit_s: float) -> set[str] | None:
         """Waits for changes; those that come together are told together.
@@ -88,7 +104,7 @@ class Watcher:
 
         Returns:
             The folders in which something changed, as `a/b/`; empty: the time is over. None: nothing is told by the
-            system, or so much that some of it may be missing: everything is to be looked at.
+            system, the time is over, and everything is to be looked at.
         """
         if self._source is None:
             self._sleep(limit_s)
@@ -98,8 +114,7 @@ class Watcher:
         paths.update(_raw(self._source, GATHER_MS, STEP_MS, limit_ms, self._stop))
         if paths:
             self._gather(paths)
-        if len(paths) > PATHS_MAX:
-            return None
+        self.may_have_missed |= len(paths) > PATHS_MAX
         return self._folders(paths)
 
     def close(self) -> None:
@@ -131,14 +146,17 @@ class Watcher:
         return False
 
     def _folders(self, paths: Iterable[str]) -> set[str]:
-        found = set()
+        """The folders in which something changed; one that went itself, or came, has to be watched anew."""
+        found, itself = set(), set()
         start = len(self._root) + 1
         for path in paths:
             inside = path[start:] if path.startswith(f"{self._root}/") else ""
             found.add(inside.rpartition("/")[0] + "/" if "/" in inside else "")
             if f"{inside}/" in self._watched:
-                found.add(f"{inside}/")
-        return found
+                itself.add(f"{inside}/")
+        if itself:
+            self._watched = frozenset(one for one in self._watched if itself.isdisjoint(_and_above(one)))
+        return found | itself
 
     def _path(self, folder: str) -> str:
         return f"{self._root}/{folder}".rstrip("/") or "/"
@@ -151,6 +169,7 @@ class Watcher:
 
     def _polls(self, error: Exception) -> None:
         said = str(error).partition("\n")[0] or type(error).__name__
+        self._not_before_s = time.monotonic() + RETRY_S
         self.problem = f"The system can not watch {self._root} ({said}); it is looked at from time to time instead."
         limited = "limit" in said.lower() or "too many" in said.lower() or "no space" in said.lower()
         self.tip = "see whether the disk is a local one, then: beast workspace open " + self._root
@@ -161,6 +180,11 @@ class Watcher:
         until_s = time.monotonic() + limit_s
         while not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
             time.sleep(min(left_s, 0.1))
+
+
+def _and_above(folder: str) -> list[str]:
+    """A folder and those above it: `a/b/` and `a/`."""
+    return [folder[: at + 1] for at, sign in enumerate(folder) if sign == "/"]
 
 
 def _raw(source: Any, gather_ms: int, step_ms: int, limit_ms: int, stop: Stop) -> Iterable[str]:
