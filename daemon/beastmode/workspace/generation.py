@@ -90,6 +90,74 @@ class Made(msgspec.Struct, kw_only=True):
     sources: list[Piece] = []
 
 
+class Questions:
+    """What a model is asked on the way to a feature, with so much of other files as there is room for.
+
+    Args:
+        request: In the person's words.
+        files: Files that the person named.
+        scouted: What else of the workspace belongs to it.
+        draft: The texts so far.
+    """
+
+    def __init__(self, request: str, files: Sequence[str], scouted: Scouted, draft: Draft) -> None:
+        self._request = request
+        self._files = list(files)
+        self._scouted = scouted
+        self._draft = draft
+
+    def plan(self, room_chars: int) -> Question:
+        """Which files it touches.
+
+        Args:
+            room_chars: How much of other files is shown.
+        """
+        shown, digests = self._draft.shown(self._files, room_chars)
+        names, left_out = self._scouted.listing
+        messages = plan_messages(self._request, [*shown, *self._scouted.shown(room_chars)], names, left_out)
+        return Question(stage="plan", file="", messages=messages, digests=digests, max_tokens=PLAN_MAX_TOKENS)
+
+    def write(self, step: Step, text: str | None, others: list[str], room_chars: int) -> Question:
+        """One file.
+
+        Args:
+            step: Which, and what is to be done in it.
+            text: Its text now; None: it is new.
+            others: The other files of the plan.
+            room_chars: How much of other files is shown.
+        """
+        imported = imported_by(step.path, text, self._draft.known)
+        near = [path for path in [*self._draft.texts, *self._files, *others, *imported] if path != step.path]
+        shown, digests = self._draft.shown(near, room_chars)
+        found = self._scouted.found(room_chars - sum(map(len, shown)), {*near, step.path})
+        return Question(
+            stage="edit",
+            file=step.path,
+            messages=write_messages(self._request, step.path, step.what, text, [*found, *shown], others),
+            digests=[*digests, *self._draft.digests([step.path])],
+            max_tokens=max_tokens_of([text]),
+        )
+
+    def repair(self, problems: list[str], paths: list[str], alone: str, room_chars: int) -> Question:
+        """What is wrong, to be mended.
+
+        Args:
+            problems: In words.
+            paths: The files so far.
+            alone: The file, where there is one alone.
+            room_chars: How much of other files is shown.
+        """
+        texts = self._draft.readable(paths)
+        shown, digests = self._draft.shown(self._draft.named_in(problems, texts), room_chars)
+        return Question(
+            stage="repair",
+            file=alone,
+            messages=repair_messages(self._request, texts, problems, shown),
+            digests=[*digests, *self._draft.digests(list(texts))],
+            max_tokens=max_tokens_of(list(texts.values())),
+        )
+
+
 class Generation:
     """One request for a feature.
 
@@ -126,7 +194,7 @@ class Generation:
         context_tokens: int = 6000,
     ) -> None:
         self.draft = Draft(ground, [*scouted.names, *files])
-        self._request = request
+        self._questions = Questions(request, files, scouted, self.draft)
         self._ground = ground
         self._files = list(files)
         self._scouted = scouted
@@ -179,7 +247,7 @@ class Generation:
         if len(self._files) == 1:
             return Plan([Step(self._files[0])])
         self._tell("plan", "", "looking which files it touches")
-        text = (await self._asked(self._plan_question)).text
+        text = (await self._asked(self._questions.plan)).text
         plan = read_plan(text, self.draft.known, self._max_files)
         if plan is None or _is_code(text):
             changes = [one for one in changes_in(text, self.draft.known) if one.path and one.language != "json"]
@@ -191,12 +259,6 @@ class Generation:
         self._tell("plan", "", ", ".join(step.path for step in plan.steps) or "no file was named")
         return plan
 
-    def _plan_question(self, room_chars: int) -> Question:
-        shown, digests = self.draft.shown(self._files, room_chars)
-        names, left_out = self._scouted.listing
-        messages = plan_messages(self._request, [*shown, *self._scouted.shown(room_chars)], names, left_out)
-        return Question(stage="plan", file="", messages=messages, digests=digests, max_tokens=PLAN_MAX_TOKENS)
-
     # -- write ----------------------------------------------------------------------------------------------------
 
     async def _write(self, step: Step, others: list[str]) -> None:
@@ -206,20 +268,7 @@ class Generation:
             self.draft.unfit[step.path] = f"`{step.path}` must not be written: it {error}."
             return
         self._tell("edit", step.path, step.what or ("writing" if text is None else "changing"))
-        await self._ask_and_take(lambda room: self._write_question(step, text, others, room), step.path)
-
-    def _write_question(self, step: Step, text: str | None, others: list[str], room_chars: int) -> Question:
-        imported = imported_by(step.path, text, self.draft.known)
-        near = [path for path in [*self.draft.texts, *self._files, *others, *imported] if path != step.path]
-        shown, digests = self.draft.shown(near, room_chars)
-        found = self._scouted.found(room_chars - sum(map(len, shown)), {*near, step.path})
-        return Question(
-            stage="edit",
-            file=step.path,
-            messages=write_messages(self._request, step.path, step.what, text, [*found, *shown], others),
-            digests=[*digests, *self.draft.digests([step.path])],
-            max_tokens=max_tokens_of([text]),
-        )
+        await self._ask_and_take(lambda room: self._questions.write(step, text, others, room), step.path)
 
     async def _ask_and_take(self, make: Asked, path: str, *, mending: bool = False) -> None:
         answer = await self._asked(make)
@@ -253,18 +302,7 @@ class Generation:
         self._tell("repair", "", first[-1] if len(first) > 1 else first[0])
         paths = list(dict.fromkeys([*self.draft.texts, *(step.path for step in plan.steps)]))
         alone = paths[0] if len(paths) == 1 else ""
-        await self._ask_and_take(lambda room: self._repair_question(problems, paths, alone, room), alone, mending=True)
-
-    def _repair_question(self, problems: list[str], paths: list[str], alone: str, room_chars: int) -> Question:
-        texts = self.draft.readable(paths)
-        shown, digests = self.draft.shown(self.draft.named_in(problems, texts), room_chars)
-        return Question(
-            stage="repair",
-            file=alone,
-            messages=repair_messages(self._request, texts, problems, shown),
-            digests=[*digests, *self.draft.digests(list(texts))],
-            max_tokens=max_tokens_of(list(texts.values())),
-        )
+        await self._ask_and_take(lambda room: self._questions.repair(problems, paths, alone, room), alone, mending=True)
 
     # -- what is offered ------------------------------------------------------------------------------------------
 

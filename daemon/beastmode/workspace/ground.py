@@ -28,6 +28,59 @@ class RefusedPathError(Exception):
     """A path that must not be read or written; says why, in a sentence without its subject."""
 
 
+class Patterns:
+    """Which files of a folder are ignored: by `.gitignore`, `.beastignore` and the settings, as they are now.
+
+    Args:
+        root: The folder, a real path.
+        ignore: Patterns of `workspace.ignore`.
+    """
+
+    def __init__(self, root: str, ignore: Sequence[str]) -> None:
+        self._root = root
+        self._known: dict[str, Ignoring] = {}
+        self._first = Ignoring.of(ignore, self._read("", EXCLUDE_FILE))
+
+    def ignored(self, path: str) -> bool:
+        """Whether a pattern leaves a file, or a folder above it, out.
+
+        Args:
+            path: Inside the folder.
+        """
+        parts = path.split("/")
+        folders = ["/".join(parts[:count]) + "/" for count in range(1, len(parts))]
+        above = ""
+        for folder in folders:
+            if self.of(above).leaves_out(folder):
+                return True
+            above = folder
+        return self.of(above).leaves_out(path)
+
+    def of(self, folder: str) -> Ignoring:
+        """The patterns that hold in a folder.
+
+        Args:
+            folder: It, as `a/b/`; empty for the root.
+        """
+        if folder not in self._known:
+            above = self.of(_above(folder)) if folder else self._first
+            git, beast = (self._read(folder, name) for name in IGNORE_FILES)
+            self._known[folder] = above.below(folder, git, beast)
+        return self._known[folder]
+
+    def _read(self, folder: str, name: str) -> str:
+        try:
+            return read_inside(self._root, folder + name, PATTERNS_MAX_BYTES)[0].decode()
+        except LeftOutError:
+            return ""
+
+
+def _above(folder: str) -> str:
+    """The folder that a folder, as `a/b/`, lies in; empty for the root."""
+    name, slash, _ = folder[:-1].rpartition("/")
+    return name + slash
+
+
 class Ground:
     """The texts of one folder, each as it was when it was read first.
 
@@ -43,8 +96,7 @@ class Ground:
         self.documents = {path: text.removeprefix(BOM) for path, text in documents.items()}
         self._max_file_bytes = max_file_bytes
         self._base: dict[str, str | None] = {}
-        self._ignoring: dict[str, Ignoring] = {}
-        self._first = Ignoring.of(ignore, self._patterns("", EXCLUDE_FILE))
+        self._patterns = Patterns(root, ignore)
 
     def text(self, path: str) -> str | None:
         """The text of a file, without a byte order mark; None: it is not there.
@@ -101,7 +153,7 @@ class Ground:
         if named_like_secret(path):
             raise RefusedPathError("is named like a secret")
         self._require_own_folders(parts)
-        if path not in self.documents and self.ignored(path):
+        if path not in self.documents and self._patterns.ignored(path):
             raise RefusedPathError("is ignored (.gitignore, .beastignore or `workspace.ignore`)")
 
     def leave_out_refused(self) -> None:
@@ -130,35 +182,6 @@ class Ground:
             if last and not stat.S_ISREG(mode):
                 raise RefusedPathError("is a folder" if stat.S_ISDIR(mode) else "is no regular file")
 
-    def ignored(self, path: str) -> bool:
-        """Whether a pattern leaves a file, or a folder above it, out.
-
-        Args:
-            path: Inside the folder.
-        """
-        parts = path.split("/")
-        folders = ["/".join(parts[:count]) + "/" for count in range(1, len(parts))]
-        above = ""
-        for folder in folders:
-            if self._patterns_of(above).leaves_out(folder):
-                return True
-            above = folder
-        return self._patterns_of(above).leaves_out(path)
-
-    def _patterns_of(self, folder: str) -> Ignoring:
-        """The patterns that hold in a folder, as `a/b/` or empty."""
-        if folder not in self._ignoring:
-            above = self._patterns_of(_above(folder)) if folder else self._first
-            git, beast = (self._patterns(folder, name) for name in IGNORE_FILES)
-            self._ignoring[folder] = above.below(folder, git, beast)
-        return self._ignoring[folder]
-
-    def _patterns(self, folder: str, name: str) -> str:
-        try:
-            return read_inside(self.root, folder + name, PATTERNS_MAX_BYTES)[0].decode()
-        except LeftOutError:
-            return ""
-
     def walk(self, limit: int) -> Iterator[tuple[str, os.stat_result]]:
         """All regular files that are not ignored, folder by folder, in order; no link is followed.
 
@@ -168,7 +191,7 @@ class Ground:
         waiting, seen = [""], 0
         while waiting and seen < limit:
             folder = waiting.pop()
-            patterns = self._patterns_of(folder)
+            patterns = self._patterns.of(folder)
             below: list[str] = []
             for name, found in self._entries(folder):
                 seen += 1
@@ -193,12 +216,6 @@ class Ground:
         except OSError:
             return []
         return sorted(found, key=lambda one: one[0])
-
-
-def _above(folder: str) -> str:
-    """The folder that a folder, as `a/b/`, lies in; empty for the root."""
-    name, slash, _ = folder[:-1].rpartition("/")
-    return name + slash
 
 
 def real_root(workspace: str) -> str | None:

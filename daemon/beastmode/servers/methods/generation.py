@@ -91,6 +91,90 @@ async def generate(services: Services, caller: Caller, params: GenerateParams) -
     return await Work(services, caller, params).run()
 
 
+class Calls:
+    """The calls of models of one generation: each through the gateway, kept once it is answered.
+
+    Args:
+        services: The daemon's parts.
+        caller: Who asks, and where progress goes.
+        params: What is asked.
+        saved: Where answers are kept.
+        shelf: Where that is kept.
+    """
+
+    def __init__(self, services: Services, caller: Caller, params: GenerateParams, saved: Saved, shelf: Shelf) -> None:
+        self.answers: list[Answer] = []
+        self._services = services
+        self._caller = caller
+        self._params = params
+        self._saved = saved
+        self._shelf = shelf
+
+    async def ask(self, question: Question) -> Answer:
+        """Asks the gateway, or takes what was answered to the very same question before."""
+        key = key_of(self._params.model or "", question.messages)
+        answer = self._saved.answer_to(key)
+        if answer is None:
+            answer = await self._asked(question)
+            self._saved.said.append(Said(key=key, answer=answer))
+            await asyncio.to_thread(self._shelf.save, self._saved)
+        self.answers.append(answer)
+        return answer
+
+    async def _asked(self, question: Question) -> Answer:
+        params = self._params
+        request = Request(model=params.model or "", messages=question.messages, digests=question.digests)
+        request.params = {
+            "temperature": 0 if params.temperature is None else params.temperature,
+            "max_tokens": params.max_tokens or question.max_tokens,
+        }
+        request.workspace = self._saved.root
+        request.user = params.user or self._caller.user
+        request.client = params.client or self._caller.client
+        request.stream, request.cache, request.tags = params.stream, params.cache, params.tags
+        request.max_cost_usd = self._cost_left()
+        reply = ask(self._services, Caller(request.user, self._saying(question), request.client), request)
+        return reply if isinstance(reply, Answer) else await reply
+
+    def _cost_left(self) -> float | None:
+        """The bound holds for all calls together."""
+        bound = self._params.max_cost_usd
+        return None if bound is None else max(0.0, bound - sum(one.cost_usd or 0.0 for one in self.answers))
+
+    def _saying(self, question: Question) -> Any:
+        progress = self._caller.progress
+        if progress is None or not self._params.stream:
+            return None
+
+        def say(value: dict[str, Any]) -> None:
+            progress({**value, "stage": question.stage, "file": question.file})
+
+        return say
+
+    def tell(self, stage: str, file: str, message: str) -> None:
+        """Says how far it is.
+
+        Args:
+            stage: plan, edit, check, repair or done.
+            file: What it is about; empty: nothing single.
+            message: In words.
+        """
+        if self._caller.progress is not None and self._params.stream:
+            self._caller.progress({"id": self._saved.id, "stage": stage, "file": file, "message": message})
+
+    def summed(self) -> dict[str, Any]:
+        """The fields of an answer, for all calls together."""
+        last = self.answers[-1]
+        fields: dict[str, Any] = {name: getattr(last, name) for name in last.__struct_fields__}
+        return fields | {
+            "usage": usage_of(self.answers),
+            "cost_usd": _sum([one.cost_usd for one in self.answers]),
+            "saved_usd": _sum([one.saved_usd for one in self.answers]),
+            "ttft_ms": self.answers[0].ttft_ms,
+            "cache": cache_of(self.answers),
+        }
+
+
 class Work:
     """One call of `generate`.
 
@@ -107,8 +191,7 @@ class Work:
         self._params = params
         self._shelf = Shelf(services.paths.state / "generation")
         self._saved = Saved(id="")
-        self._root = ""
-        self._answers: list[Answer] = []
+        self._calls = Calls(services, caller, params, self._saved, self._shelf)
         self._began_s = services.clock.mono_s()
 
     async def run(self) -> Generated:
@@ -119,15 +202,15 @@ class Work:
         """
         await self._begin()
         ground, files = await asyncio.to_thread(self._ground)
-        self._root, settings = ground.root, self._services.settings
         self._saved.root = ground.root
+        settings = self._services.settings
         generation = Generation(
             self._params.request,
             ground,
             files,
             await self._scouted(ground, files),
-            ask=self._ask,
-            tell=self._tell,
+            ask=self._calls.ask,
+            tell=self._calls.tell,
             check=self._check_of(ground),
             feedback=self._saved.feedback,
             repairs=settings.generation.repairs,
@@ -138,7 +221,7 @@ class Work:
         self._saved.proposal = made.proposal
         await asyncio.to_thread(self._shelf.save, self._saved)
         staged = await self._stage(ground, generation.draft.texts) if self._given.stage and made.edits else None
-        self._tell("done", "", made.summary)
+        self._calls.tell("done", "", made.summary)
         return self._result(made, staged)
 
     # -- what is asked --------------------------------------------------------------------------------------------
@@ -158,6 +241,7 @@ class Work:
             self._params = msgspec.convert({**self._saved.params, "stream": given.stream}, GenerateParams)
             if given.feedback is not None:
                 self._saved.feedback.append(Feedback(self._saved.proposal, steadied(given.feedback)))
+        self._calls = Calls(self._services, self._caller, self._params, self._saved, self._shelf)
         await asyncio.to_thread(self._shelf.save, self._saved)
 
     def _ground(self) -> tuple[Ground, list[str]]:
@@ -195,53 +279,6 @@ class Work:
         library = self._services.library
         return min(library.budget(), library.room(answer) // 2)
 
-    # -- models ---------------------------------------------------------------------------------------------------
-
-    async def _ask(self, question: Question) -> Answer:
-        """Asks the gateway, or takes what was answered to the very same question before."""
-        key = key_of(self._params.model or "", question.messages)
-        answer = self._saved.answer_to(key)
-        if answer is None:
-            answer = await self._asked(question)
-            self._saved.said.append(Said(key=key, answer=answer))
-            await asyncio.to_thread(self._shelf.save, self._saved)
-        self._answers.append(answer)
-        return answer
-
-    async def _asked(self, question: Question) -> Answer:
-        params = self._params
-        request = Request(model=params.model or "", messages=question.messages, digests=question.digests)
-        request.params = {
-            "temperature": 0 if params.temperature is None else params.temperature,
-            "max_tokens": params.max_tokens or question.max_tokens,
-        }
-        request.workspace = self._root
-        request.user = params.user or self._caller.user
-        request.client = params.client or self._caller.client
-        request.stream, request.cache, request.tags = params.stream, params.cache, params.tags
-        request.max_cost_usd = self._cost_left()
-        reply = ask(self._services, Caller(request.user, self._saying(question), request.client), request)
-        return reply if isinstance(reply, Answer) else await reply
-
-    def _cost_left(self) -> float | None:
-        """The bound holds for all calls together."""
-        bound = self._params.max_cost_usd
-        return None if bound is None else max(0.0, bound - sum(one.cost_usd or 0.0 for one in self._answers))
-
-    def _saying(self, question: Question) -> Any:
-        progress = self._caller.progress
-        if progress is None or not self._params.stream:
-            return None
-
-        def say(value: dict[str, Any]) -> None:
-            progress({**value, "stage": question.stage, "file": question.file})
-
-        return say
-
-    def _tell(self, stage: str, file: str, message: str) -> None:
-        if self._caller.progress is not None and self._params.stream:
-            self._caller.progress({"id": self._saved.id, "stage": stage, "file": file, "message": message})
-
     # -- the user's own check -------------------------------------------------------------------------------------
 
     def _check_of(self, ground: Ground) -> Any:
@@ -252,7 +289,7 @@ class Work:
             return None
 
         async def check(texts: Texts) -> str | None:
-            self._tell("check", "", " ".join(command))
+            self._calls.tell("check", "", " ".join(command))
             copy = await asyncio.to_thread(copy_with, ground, texts, self._copies)
             try:
                 return await try_command(command, copy, ground.root, settings.check_timeout_s)
@@ -271,19 +308,10 @@ class Work:
     # -- the result -----------------------------------------------------------------------------------------------
 
     def _result(self, made: Made, staged: str | None) -> Generated:
-        last = self._answers[-1]
-        fields: dict[str, Any] = {name: getattr(last, name) for name in last.__struct_fields__}
-        fields |= {
-            "usage": usage_of(self._answers),
-            "cost_usd": _sum([one.cost_usd for one in self._answers]),
-            "saved_usd": _sum([one.saved_usd for one in self._answers]),
-            "latency_ms": 1e3 * (self._services.clock.mono_s() - self._began_s),
-            "ttft_ms": self._answers[0].ttft_ms,
-            "cache": cache_of(self._answers),
-            "sources": made.sources,
-        }
+        fields = self._calls.summed()
+        fields |= {"latency_ms": 1e3 * (self._services.clock.mono_s() - self._began_s), "sources": made.sources}
         told = {name: getattr(made, name) for name in made.__struct_fields__ if name != "sources"}
-        return Generated(**fields, **told, id=self._saved.id, calls=len(self._answers), staged=staged)
+        return Generated(**fields, **told, id=self._saved.id, calls=len(self._calls.answers), staged=staged)
 
 
 def usage_of(answers: Sequence[Answer]) -> Usage:
