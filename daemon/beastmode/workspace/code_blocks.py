@@ -44,14 +44,20 @@ def code_blocks(answer: str, root: str) -> list[CodeBlock]:
 
 def _language(block: Block) -> str:
     """A fence may name the path alone."""
-    return "" if "." in block.language and not block.label else block.language
+    alone = "." in block.language or _rest(block).startswith("/")
+    return "" if alone else block.language
+
+
+def _rest(block: Block) -> str:
+    """What the fence says after the language."""
+    return block.label[len(block.language) :]
 
 
 def _path(block: Block, root: str) -> str | None:
     """The first of what may be its path that could be a file of the workspace."""
-    said = [block.label.lstrip(":{ ").rstrip("} ")]
-    if "." in block.language:  # as in ```path/to/file.py
-        said.insert(0, f"{block.language}{block.label}")
+    said = [_rest(block).lstrip(":{ ").rstrip("} ")]
+    if block.label[:1].isalnum() and ("." in block.language or _rest(block).startswith("/")):  # as in ```src/file.py
+        said.insert(0, block.label)
     named = [found[1] for one in said if (found := _LABEL.fullmatch(one))]
     if (found := _ABOVE.fullmatch(block.above)) is not None:
         named.append(found[1])

@@ -22,7 +22,7 @@ class Block(msgspec.Struct, frozen=True):
         text: What is in it, lines ended by LF.
         language: What its fence names, in lower case.
         closed: Its closing fence came.
-        label: What else its opening fence says.
+        label: All that its opening fence says, the language first.
         above: The last line above it that is not blank.
     """
 
@@ -47,7 +47,7 @@ def blocks_in(answer: str) -> list[Block]:
         mark = _FENCE.match(line)
         if not fence:
             if mark is not None:
-                fence, head, inside = mark[1], (mark[2].lower(), mark[3].strip(), above), []
+                fence, head, inside = mark[1], (mark[2].lower(), (mark[2] + mark[3]).strip(), above), []
             above = line.strip() or above
         elif mark is not None and mark[1].startswith(fence) and not mark[2]:
             found.append(_block(inside, head, True))
