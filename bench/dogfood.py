@@ -39,8 +39,8 @@ CODER = "coder"
 
 FUNCTION = "daemon/beastmode/cli/figures.py:count"
 QUESTION = "Which module keeps circuit breakers, and what makes one of them open? Answer in two or three sentences."
-CONTEXT_TOKENS = 1200
-ANSWER_TOKENS = 400
+CONTEXT_TOKENS = 900
+ANSWER_TOKENS = 300
 START_S, READ_S, RUN_S, END_S = 60.0, 600.0, 120.0, 30.0
 SAID_CHARS = 700
 
@@ -91,6 +91,11 @@ def _answers(socket: Path) -> bool:
             return bool(client.call("ping", timeout_s=5))
     except BeastError:
         return False
+
+
+def where(piece: dict[str, Any]) -> str:
+    """Where a piece lies, for a person."""
+    return f"{piece['path']}:{piece['first_line']}" if piece.get("first_line") else str(piece["path"])
 
 
 def lines_of(path: str, name: str) -> tuple[int, int]:
@@ -222,7 +227,7 @@ class DogFood:
         about = {"message": self._given.question, "workspace": str(ROOT), "model": self._model}
         answer, took_s = self._call("chat", max_tokens=ANSWER_TOKENS, temperature=0, **about)
         print("".join(f"   > {line}\n" for line in answer["text"].strip().splitlines()), end="")
-        sources = [f"{one['path']}:{one['first_line']} {one['symbol']}".strip() for one in answer["sources"]]
+        sources = [" ".join([where(one), one.get("symbol", "")]).strip() for one in answer["sources"]]
         print(f"   made from {', '.join(sources) or 'nothing of the workspace'} ({figures.span(took_s)})")
         again, again_s = self._call("chat", max_tokens=ANSWER_TOKENS, temperature=0, **about)
         result = again["cache"]["result"]
