@@ -22,7 +22,7 @@ At a code block gy copies · gi inserts it into the file · gd compares it with 
 ---@field transcript integer Buffer.
 ---@field prompt integer Buffer.
 ---@field task? beast.Task
----@field attached? { uri: string, range: lsp.Range, label: string }
+---@field attached? { uri: string, range: lsp.Range, label: string, diagnostics: lsp.Diagnostic[] }
 ---@field source? integer The window of the file that the person came from.
 local chat ---@type beast.Chat?
 
@@ -108,6 +108,9 @@ local function argument(message)
   end
   if chat.attached then
     given.uri, given.range = chat.attached.uri, chat.attached.range
+    if #chat.attached.diagnostics > 0 then
+      given.diagnostics = chat.attached.diagnostics
+    end
     chat.attached = nil
   end
   return given
@@ -310,7 +313,8 @@ local function attach(bufnr, selected)
   local label = ('%s:%d-%d'):format(name, selected.start.line + 1, selected.finish.line + 1)
   client.with(bufnr, function(found)
     local place = range.protocol(bufnr, selected, found.offset_encoding)
-    own.attached = { uri = vim.uri_from_bufnr(bufnr), range = place, label = label }
+    local wrong = range.diagnostics(bufnr, selected, found.offset_encoding)
+    own.attached = { uri = vim.uri_from_bufnr(bufnr), range = place, label = label, diagnostics = wrong }
     draw_prompt()
   end)
 end
