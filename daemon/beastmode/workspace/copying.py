@@ -88,8 +88,10 @@ def _unwritable(place: Path, error: OSError) -> AccessError:
 
 def _fill(ground: Ground, copy: Path, kept: Path) -> None:
     size_bytes = 0
-    own = os.path.realpath(kept)
+    own = os.path.relpath(os.path.realpath(kept), ground.root) + "/"
     for count, (path, found) in enumerate(ground.walk(2 * COPY_MAX_FILES)):
+        if named_like_secret(path) or path.startswith(own):
+            continue
         size_bytes += found.st_size
         if size_bytes > COPY_MAX_BYTES or count >= COPY_MAX_FILES:
             raise BadInputError(
@@ -97,8 +99,6 @@ def _fill(ground: Ground, copy: Path, kept: Path) -> None:
                 f"{COPY_MAX_FILES:,} files.",
                 tips=["leave out what the check does not need, in .beastignore", "generate without the check"],
             )
-        if named_like_secret(path) or os.path.realpath(f"{ground.root}/{path}").startswith(own + os.sep):
-            continue
         target = copy / path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _copy(ground.root, path, target, found.st_mode)

@@ -18,7 +18,7 @@ from beastmode.workspace.attachments import Document
 from beastmode.workspace.checking import Texts
 from beastmode.workspace.copying import copy_with, remove
 from beastmode.workspace.edits import Edit
-from beastmode.workspace.generation import PLAN_MAX_TOKENS, Feedback, Generation, Made, Question
+from beastmode.workspace.generation import PLAN_MAX_TOKENS, Check, Feedback, Generation, Made, Question
 from beastmode.workspace.ground import Ground, RefusedPathError, real_root
 from beastmode.workspace.requests import Asking
 from beastmode.workspace.resuming import Said, Saved, Shelf, key_of
@@ -211,7 +211,7 @@ class Work:
             await self._scouted(ground, files),
             ask=self._calls.ask,
             tell=self._calls.tell,
-            check=self._check_of(ground),
+            check=await self._check_of(ground),
             feedback=self._saved.feedback,
             repairs=settings.generation.repairs,
             max_files=settings.generation.max_files,
@@ -281,18 +281,22 @@ class Work:
 
     # -- the user's own check -------------------------------------------------------------------------------------
 
-    def _check_of(self, ground: Ground) -> Any:
-        settings = self._services.settings.generation
-        commands = {real_root(path): command for path, command in settings.checks.items()}
-        command = commands.get(ground.root)
-        if not command or not self._params.check:
+    def _command(self, root: str) -> list[str]:
+        """The command that the user named for this workspace; empty: none, or it is not wanted."""
+        checks = self._services.settings.generation.checks if self._params.check else {}
+        return next((command for path, command in checks.items() if real_root(path) == root), [])
+
+    async def _check_of(self, ground: Ground) -> Check | None:
+        command = await asyncio.to_thread(self._command, ground.root)
+        if not command:
             return None
+        timeout_s = self._services.settings.generation.check_timeout_s
 
         async def check(texts: Texts) -> str | None:
             self._calls.tell("check", "", " ".join(command))
             copy = await asyncio.to_thread(copy_with, ground, texts, self._copies)
             try:
-                return await try_command(command, copy, ground.root, settings.check_timeout_s)
+                return await try_command(command, copy, ground.root, timeout_s)
             finally:
                 await asyncio.shield(asyncio.to_thread(remove, copy))
 
