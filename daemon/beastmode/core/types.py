@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -82,8 +81,6 @@ class Gathered(msgspec.Struct, frozen=True):
 
 Gather = Callable[[], Awaitable[Gathered]]
 
-NOTHING_OPENED: Mapping[str, str] = MappingProxyType({})
-
 
 class Request(msgspec.Struct, kw_only=True):
     """One request, whichever door it came through.
@@ -125,7 +122,7 @@ class Request(msgspec.Struct, kw_only=True):
     digests: list[Digest] = []
     kind: Kind = "chat"
     gather: Gather | None = None
-    opened: Mapping[str, str] = NOTHING_OPENED
+    opened: dict[str, str] = {}
 
     native: Native | None = None
     max_cost_usd: float | None = None
