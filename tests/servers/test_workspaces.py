@@ -19,8 +19,24 @@ from support.daemon import Daemon
 from support.waiting import until
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Daemon]:
+    with Daemon() as daemon:
+        yield daemon
+
+
 @pytest.fixture
-def daemon() -> Iterator[Daemon]:
+def daemon(shared: Daemon) -> Iterator[Daemon]:
+    """One that is shared, without any workspace; a test leaves it as it was."""
+    yield shared
+    for path in [*remembered(shared)]:
+        shared.call("workspace.close", {"path": path, "forget": True})
+    until(lambda: readers(shared) == [], 60)
+
+
+@pytest.fixture
+def own() -> Iterator[Daemon]:
+    """One that a test may stop, kill and break."""
     with Daemon() as daemon:
         yield daemon
 
@@ -46,7 +62,8 @@ def row(daemon: Daemon) -> dict[str, Any]:
 
 
 def remembered(daemon: Daemon) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((daemon.home / "state" / "workspaces.json").read_text())["workspaces"]
+    file = daemon.home / "state" / "workspaces.json"
+    found: dict[str, Any] = json.loads(file.read_text())["workspaces"] if file.exists() else {}
     return found
 
 
@@ -108,17 +125,17 @@ def test_an_agreement_is_remembered_and_so_is_its_end(daemon: Daemon, root: Path
 
 
 def test_what_was_open_is_open_again_after_a_restart_and_what_was_closed_is_not(
-    daemon: Daemon, root: Path, tmp_path: Path
+    own: Daemon, root: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
-    opened(daemon, root)
-    opened(daemon, tmp_path / "other")
-    daemon.call("workspace.close", {"path": str(tmp_path / "other")})
-    daemon.stop()
+    opened(own, root)
+    opened(own, tmp_path / "other")
+    own.call("workspace.close", {"path": str(tmp_path / "other")})
+    own.stop()
     (root / "new.py").write_text("x = 1\n")
-    daemon.start()
-    until(lambda: row(daemon)["state"] == "ready", 60)
-    assert (row(daemon)["path"], row(daemon)["files"]) == (str(root), 3)
+    own.start()
+    until(lambda: row(own)["state"] == "ready", 60)
+    assert (row(own)["path"], row(own)["files"]) == (str(root), 3)
 
 
 def test_closing_keeps_what_is_known_and_forgetting_does_not(daemon: Daemon, root: Path) -> None:
@@ -188,17 +205,17 @@ def test_a_reader_that_is_killed_is_started_again_and_nothing_is_missed(daemon: 
     assert readers(daemon) != [first]
 
 
-def test_a_reader_that_dies_again_and_again_is_told_with_a_tip(daemon: Daemon, root: Path) -> None:
-    opened(daemon, root)
+def test_a_reader_that_dies_again_and_again_is_told_with_a_tip(own: Daemon, root: Path) -> None:
+    opened(own, root)
     for _ in range(3):
-        until(lambda: bool(readers(daemon)), 60)
-        os.kill(readers(daemon)[0], signal.SIGKILL)
-        until(lambda: not readers(daemon), 60)
-    until(lambda: bool(issues(daemon)), 60)
-    (issue,) = issues(daemon)
+        until(lambda: bool(readers(own)), 60)
+        os.kill(readers(own)[0], signal.SIGKILL)
+        until(lambda: not readers(own), 60)
+    until(lambda: bool(issues(own)), 60)
+    (issue,) = issues(own)
     assert "ended 3 times in a row" in issue["cause"]
     assert "beast.log" in issue["tip"]
-    assert row(daemon)["files"] == 2
+    assert row(own)["files"] == 2
 
 
 def issues(daemon: Daemon) -> list[dict[str, Any]]:
@@ -206,14 +223,14 @@ def issues(daemon: Daemon) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill", "close"])
-def test_no_reader_outlives_what_it_reads_for(daemon: Daemon, root: Path, how: str) -> None:
-    opened(daemon, root)
-    assert len(readers(daemon)) == 1
+def test_no_reader_outlives_what_it_reads_for(own: Daemon, root: Path, how: str) -> None:
+    opened(own, root)
+    assert len(readers(own)) == 1
     if how == "close":
-        daemon.call("workspace.close", {"path": str(root)})
+        own.call("workspace.close", {"path": str(root)})
     else:
-        getattr(daemon, how)()
-    until(lambda: readers(daemon) == [], 30)
+        getattr(own, how)()
+    until(lambda: readers(own) == [], 30)
 
 
 def test_the_reader_stands_back_behind_everything_else(daemon: Daemon, root: Path) -> None:
@@ -238,21 +255,21 @@ def test_more_files_than_the_limit_are_told(root: Path) -> None:
         assert "raise workspace.max_files" in issues(daemon)[0]["tip"]
 
 
-def test_changed_settings_hold_for_what_is_open(daemon: Daemon, root: Path) -> None:
-    opened(daemon, root)
-    (daemon.home / "config.toml").write_text('workspace.ignore = ["sub/"]\n')
-    daemon.call("config.reload")
-    until(lambda: row(daemon)["files"] == 1, 60)
+def test_changed_settings_hold_for_what_is_open(own: Daemon, root: Path) -> None:
+    opened(own, root)
+    (own.home / "config.toml").write_text('workspace.ignore = ["sub/"]\n')
+    own.call("config.reload")
+    until(lambda: row(own)["files"] == 1, 60)
 
 
-def test_a_damaged_memory_of_agreements_is_moved_aside_and_named(daemon: Daemon, root: Path) -> None:
-    daemon.stop()
-    (daemon.home / "state" / "workspaces.json").write_text("{nonsense")
-    daemon.start()
-    assert "was damaged" in issues(daemon)[0]["cause"]
-    assert list((daemon.home / "state").glob("workspaces.json.damaged-*"))
-    opened(daemon, root)
-    assert issues(daemon) == []
+def test_a_damaged_memory_of_agreements_is_moved_aside_and_named(own: Daemon, root: Path) -> None:
+    own.stop()
+    (own.home / "state" / "workspaces.json").write_text("{nonsense")
+    own.start()
+    assert "was damaged" in issues(own)[0]["cause"]
+    assert list((own.home / "state").glob("workspaces.json.damaged-*"))
+    opened(own, root)
+    assert issues(own) == []
 
 
 def test_what_an_editor_tells_is_taken_where_a_workspace_is_open(daemon: Daemon, root: Path) -> None:
