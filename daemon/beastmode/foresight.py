@@ -12,10 +12,11 @@ from beastmode.background.patterns import Patterns
 from beastmode.background.refreshing import Refreshing
 from beastmode.background.warm_asking import Asking
 from beastmode.background.warm_budget import Budget
+from beastmode.background.warm_parts import Parts
 from beastmode.background.warm_plan import Planner
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_sources import Sources
-from beastmode.background.warming import Parts, Warming
+from beastmode.background.warming import Warming
 from beastmode.core.errors import BeastError
 from beastmode.servers.services import Services
 from beastmode.workspace.attachments import read_inside

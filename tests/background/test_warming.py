@@ -41,6 +41,16 @@ class TestWhatIsAsked:
             await house.turns()
             assert house.texts == ["every morning", "in the evening", "long ago"]
 
+    async def test_while_somebody_works_actions_that_recur_wait(self, tmp_path: Path) -> None:
+        async with warm_house(tmp_path) as house:
+            house.asked_before("an action", 24, 48, path="a.py")
+            house.asked_before("a question", 24, 48, 0.1)
+            await house.turns(2)
+            assert house.texts == ["a question"]
+            await house.idle(1200.0)
+            await house.turns()
+            assert house.texts == ["a question", "an action"]
+
     async def test_what_is_stored_already_is_not_asked(self, tmp_path: Path) -> None:
         async with warm_house(tmp_path, templates=[HELLO | {"model": "custom:a"}]) as house:
             await house.person("Hello?")

@@ -15,10 +15,11 @@ from beastmode.background.activity import Activities, Activity, Asked, digest_of
 from beastmode.background.predicting import Context, Guess
 from beastmode.background.warm_asking import Asking
 from beastmode.background.warm_budget import Budget
+from beastmode.background.warm_parts import Parts
 from beastmode.background.warm_plan import Planner
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_sources import Sources
-from beastmode.background.warming import Parts, Warming
+from beastmode.background.warming import Warming
 from beastmode.core.deployments import Limits, Price
 from beastmode.core.settings import Settings, WarmingSettings
 from beastmode.core.types import Answer, Message, Request

@@ -85,12 +85,18 @@ class Sources:
         return from_templates(self._settings().templates, self._user, self._retrieves)
 
     def _put_in_order(self, activities: Sequence[Activity], steady: list[Wish], whole_day: bool) -> list[Wish]:
-        """What is likely next comes first while somebody works, and last otherwise."""
+        """What is likely next comes first while somebody works, and last otherwise.
+
+        While somebody works, each time a file is saved every action on it becomes another request: only what is likely
+        next is worth it then, and what recurs waits until there is quiet.
+        """
         now_s, asked_of = self._clock.wall_s(), self._activities.asked
-        steady += from_history(activities, asked_of, now_s, any_hour=whole_day or self.lost, lost=self.lost)
+        works = not whole_day and any(now_s - one.at_s <= WORKING_S for one in activities[-1:])
+        recurring = from_history(activities, asked_of, now_s, any_hour=whole_day or self.lost, lost=self.lost)
         guesses = from_guesses(self._patterns.guesses(limit=GUESSES_MAX), asked_of)
-        works = any(now_s - one.at_s <= WORKING_S for one in activities[-1:])
-        return _each_once([*guesses, *steady] if works and not whole_day else [*steady, *guesses])
+        if not works:
+            return _each_once([*steady, *recurring, *guesses])
+        return _each_once([*guesses, *steady, *(one for one in recurring if self.lost or not one.path)])
 
     def occasion(self) -> object:
         """What is compared to the last time: where it differs, it is worth a look what can be asked now."""

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
-import msgspec
-
-from beastmode.background.warm_asking import Asking
-from beastmode.background.warm_budget import Budget
-from beastmode.background.warm_plan import Planner
-from beastmode.background.warm_record import Record
-from beastmode.background.warm_round import Report, Round, Tell
-from beastmode.background.warm_sources import Sources
-from beastmode.background.warm_wishes import GUESS_MIN, SOURCES, Source, Wish
-from beastmode.core.clock import Clock
-from beastmode.core.errors import ShuttingDownError
-from beastmode.core.settings import WarmingSettings
-from beastmode.gateway import Gateway
+from beastmode.background.warm_by_hand import ByHand
+from beastmode.background.warm_parts import Parts
+from beastmode.background.warm_round import Report, Tell
+from beastmode.background.warm_wishes import GUESS_MIN, Source, Wish
 
 log = logging.getLogger(__name__)
 
@@ -30,30 +20,6 @@ TICK_MAX_S, TICK_MIN_S = 1.0, 0.05
 LOOK_AGAIN_S, LOOK_SELDOM_S = 60.0, 600.0
 PLANS_A_TURN = 20
 FAILED_PAUSE_S = 30.0
-
-
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What warming is made of.
-
-    Attributes:
-        settings: Those in force.
-        gateway: Tells whether anybody waits.
-        sources: What could be asked.
-        planner: What of it is asked.
-        asking: Asks it.
-        budget: Of money and of number.
-        record: What was made ahead, and what of it was used.
-        clock: Time.
-    """
-
-    settings: Callable[[], WarmingSettings]
-    gateway: Gateway
-    sources: Sources
-    planner: Planner
-    asking: Asking
-    budget: Budget
-    record: Record
-    clock: Clock
 
 
 class Warming:
@@ -71,8 +37,7 @@ class Warming:
         self._occasion: object = None
         self._rests: dict[Source, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._rounds: set[asyncio.Task[Any]] = set()
-        self._closed = False
+        self._by_hand = ByHand(parts)
 
     def start(self) -> None:
         """Begins to look for something to do."""
@@ -80,12 +45,11 @@ class Warming:
 
     async def close(self) -> None:
         """Ends, in the middle of a request too, and writes what is known. What was begun by hand ends as well."""
-        self._closed = True
-        running = [one for one in (self._task, *self._rounds) if one is not None]
-        self._task = None
-        for one in running:
-            one.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self._by_hand.close()
         await self._parts.record.save_soon()
 
     def look_again(self) -> None:
@@ -113,12 +77,12 @@ class Warming:
         parts = self._parts
         parts.asking.note_use()
         await parts.record.save_soon()
-        if not parts.settings().enabled or not self.idle or parts.budget.wait_s() > 0:
+        if not parts.settings().enabled or not self._parts.idle or parts.budget.wait_s() > 0:
             return
         await self._look()
         for _ in range(PLANS_A_TURN):
             wish = self._next()
-            if wish is None or not self.idle or await self._consider(wish):
+            if wish is None or not self._parts.idle or await self._consider(wish):
                 break
         if not self._queue:
             parts.sources.lost = False
@@ -135,10 +99,10 @@ class Warming:
     async def _consider(self, wish: Wish) -> bool:
         """Asks for a wish where that is due; tells whether a model was asked."""
         parts = self._parts
-        if wish.source == "guess" and wish.chance < GUESS_MIN / self._share("guess"):
+        if wish.source == "guess" and wish.chance < GUESS_MIN / self._parts.share("guess"):
             return False
         plan = await parts.planner.plan(wish)
-        if plan.why_not or not self.idle:
+        if plan.why_not or not self._parts.idle:
             return False
         if (await parts.budget.spent()).requests >= parts.settings().daily_requests:
             self._queue.clear()
@@ -154,19 +118,8 @@ class Warming:
     def _rest(self, source: Source) -> None:
         """The less of a source's answers are used, the longer it rests; of guesses only the better ones are asked."""
         if source != "guess":
-            pause_s = 60.0 / self._parts.settings().per_minute * (1.0 / self._share(source) - 1.0)
+            pause_s = 60.0 / self._parts.settings().per_minute * (1.0 / self._parts.share(source) - 1.0)
             self._rests[source] = self._parts.clock.mono_s() + pause_s
-
-    def _share(self, source: Source) -> float:
-        settings = self._parts.settings()
-        return self._parts.record.share(source, settings.horizon_s, settings.precision)
-
-    @property
-    def idle(self) -> bool:
-        """Nobody has asked anything for a while, and nothing is being answered."""
-        gateway = self._parts.gateway
-        quiet_s = self._parts.clock.mono_s() - gateway.person_s
-        return quiet_s >= self._parts.settings().idle_s and not len(gateway.flights)
 
     async def _look(self) -> None:
         """Thinks over what to do next, where something is new or a while has passed."""
@@ -198,63 +151,9 @@ class Warming:
         limit: int | None = None,
         tell: Tell | None = None,
     ) -> Report:
-        """Makes everything ready that could be asked, now, letting people go first.
-
-        Args:
-            workspaces: Only what is about one of these; None: whatever it is about.
-            dry_run: Ask nothing; say what would be asked, and what it may cost.
-            limit: Ask at most so many.
-            tell: As for `Round.go`.
-
-        Raises:
-            ShuttingDownError: The daemon stopped before it was done.
-        """
-        parts = self._parts
-        wishes = await parts.sources.wishes(whole_day=True)
-        if workspaces is not None:
-            wishes = [one for one in wishes if one.workspace in workspaces]
-        work = Round(
-            settings=parts.settings,
-            gateway=parts.gateway,
-            planner=parts.planner,
-            asking=parts.asking,
-            budget=parts.budget,
-            clock=parts.clock,
-            dry_run=dry_run,
-            limit=limit,
-        )
-        task = asyncio.ensure_future(work.go(wishes, tell))
-        self._rounds.add(task)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self._closed:
-                raise ShuttingDownError("The daemon stopped before all was ready.", tips=["beast start"]) from None
-            raise
-        finally:
-            self._rounds.discard(task)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(task, return_exceptions=True)
+        """Makes everything ready that could be asked, now, letting people go first; as `ByHand.warm`."""
+        return await self._by_hand.warm(workspaces, dry_run=dry_run, limit=limit, tell=tell)
 
     async def status(self) -> dict[str, Any]:
-        """How it stands: enabled, what was asked and spent today, the budget, precision, whether it is throttled."""
-        parts, settings = self._parts, self._parts.settings()
-        spent = await parts.budget.spent(newest=False)
-        used, made = parts.record.precision()
-        throttled = [one for one in SOURCES if self._share(one) < 1.0]
-        problems = [*parts.sources.template_problems(), parts.record.problem]
-        return {
-            "enabled": settings.enabled,
-            "asked_today": spent.requests,
-            "daily_requests": settings.daily_requests,
-            "spent_usd": round(spent.usd, 9),
-            "budget_usd": sum(settings.remote.values()),
-            "made": made,
-            "used": used,
-            "precision": used / made if made else None,
-            "throttled": bool(throttled),
-            "throttled_sources": throttled,
-            "waiting": len(self._queue),
-            "problem": " ".join(one for one in problems if one) or None,
-        }
+        """How it stands, as `Parts.status`."""
+        return await self._parts.status(len(self._queue))
