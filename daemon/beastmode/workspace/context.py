@@ -114,7 +114,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
             if len(found) == len(kept):
                 break
             now = Now(self)
-        found += await now.unsaved(question, found)
+        found = [*(await now.unsaved(question, found)), *found]
         return await asyncio.to_thread(within, found, self.budget_tokens)
 
     async def _hits(self, question: str, earlier: str) -> list[Hit]:
