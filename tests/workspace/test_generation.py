@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beastmode.cli.generating import run as run_check
 from beastmode.client.edits import apply_diff
 from beastmode.core.errors import BadInputError, ContextTooLongError
 from beastmode.core.types import Answer, CacheInfo, Route, Usage
@@ -401,6 +402,13 @@ class TestCommands:
         for command in (["judge"], [".venv/bin/judge"]):
             assert "judged" in (await try_command(command, copy, str(root), 20) or "")
         assert await try_command(["true"], copy, str(root), 20) is None
+
+    async def test_what_it_leaves_running_holds_up_nobody(self, root: Path) -> None:
+        script = "echo one; (sleep 60) & echo two; exit 3"
+        said = await try_command(["/bin/sh", "-c", script], root, str(root), 30)
+        assert said is not None and said.endswith("failed with code 3:\none\ntwo")
+        assert run_check(f"{script}", root, root, 30) == f"The check `{script}` failed with code 3:\none\ntwo"
+        assert run_check("sleep 60 & true", root, root, 30) is None
 
     def test_no_key_is_seen_by_it(self, tmp_path: Path) -> None:
         environ = {"PATH": "/bin", "OPENAI_API_KEY": "sk", "GH_TOKEN": "x", "BEAST_HOME": "/h", "LANG": "C"}

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,30 +123,28 @@ def run(command: str, copy: Path, root: Path, timeout_s: float) -> str | None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "BEAST_WORKSPACE": os.fspath(root),
     }
-    process = subprocess.Popen(  # noqa: S603  # it is what the person at this terminal wants run
-        ["/bin/sh", "-c", command],
-        cwd=copy,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    how = ""
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-        how = f"failed with code {process.returncode}"
-    except subprocess.TimeoutExpired as error:
-        output, how = error.output or b"", f"took over {timeout_s:g} s"
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    if process.returncode == 0 and how.startswith("failed"):
-        return None
-    told = output[-OUTPUT_MAX_BYTES:].decode(errors="replace")
+    with tempfile.TemporaryFile() as said:  # no pipe: what it leaves running may hold that for ever
+        process = subprocess.Popen(  # noqa: S603  # it is what the person at this terminal wants run
+            ["/bin/sh", "-c", command],
+            cwd=copy,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            how = f"failed with code {process.wait(timeout_s)}"
+        except subprocess.TimeoutExpired:
+            how = f"took over {timeout_s:g} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if how == "failed with code 0":
+            return None
+        said.seek(max(0, said.seek(0, os.SEEK_END) - OUTPUT_MAX_BYTES))
+        told = said.read().decode(errors="replace")
     for place in (os.fspath(copy), os.path.realpath(copy)):
         told = told.replace(f"{place}/", "").replace(place, ".")
     return f"The check `{command}` {how}:\n{told}".rstrip()

@@ -8,11 +8,15 @@ import os
 import re
 import shlex
 import signal
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 OUTPUT_MAX_BYTES = 1 << 18
 TOLD_MAX_CHARS = 3_000
+SAID_MAX_BYTES = 64 << 20
+LOOK_S = 1.0
 GRACE_S = 2.0
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|^BEAST_", re.IGNORECASE)
 _MOVING = (
@@ -35,44 +39,47 @@ async def try_command(command: Sequence[str], copy: Path, workspace: str, timeou
         None where it ended with 0, else what went wrong: the end of its output.
     """
     words = [_found(command[0], copy, workspace), *command[1:]]
+    said = await asyncio.to_thread(tempfile.TemporaryFile)  # no pipe: what is left running may hold that for ever
     try:
         process = await asyncio.create_subprocess_exec(
             *words,
             cwd=copy,
             env=environment(os.environ, copy, workspace),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=said,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+        try:
+            how = await _outcome(process, said, timeout_s)
+        finally:
+            await asyncio.shield(_end(process))
+        return how and _told(command, how, await asyncio.to_thread(_tail_of, said), copy)
     except (OSError, ValueError) as error:
         return f"The check `{shlex.join(command)}` can not be run: {getattr(error, 'strerror', None) or error}."
-    tail = _Tail()
+    finally:
+        said.close()
+
+
+async def _outcome(process: asyncio.subprocess.Process, said: IO[bytes], timeout_s: float) -> str | None:
+    """Waits for a command; None where it ended with 0, else how it ended."""
+    waiting = asyncio.ensure_future(process.wait())
     try:
         async with asyncio.timeout(timeout_s):
-            assert process.stdout is not None
-            while piece := await process.stdout.read(1 << 16):
-                tail.add(piece)
-            code = await process.wait()
+            while not waiting.done():
+                await asyncio.wait([waiting], timeout=LOOK_S)
+                if os.fstat(said.fileno()).st_size > SAID_MAX_BYTES:
+                    return f"said more than {SAID_MAX_BYTES >> 20} MB"
     except TimeoutError:
-        return _told(command, f"took over {timeout_s:g} s", tail.text, copy)
+        return f"took over {timeout_s:g} s"
     finally:
-        await asyncio.shield(_end(process))
-    return None if code == 0 else _told(command, f"failed with {_ended(code)}", tail.text, copy)
+        waiting.cancel()
+    return None if process.returncode == 0 else f"failed with {_ended(process.returncode or 0)}"
 
 
-class _Tail:
-    """The end of an output."""
-
-    def __init__(self) -> None:
-        self._raw = b""
-
-    def add(self, piece: bytes) -> None:
-        self._raw = (self._raw + piece)[-OUTPUT_MAX_BYTES:]
-
-    @property
-    def text(self) -> str:
-        return self._raw.decode(errors="replace")
+def _tail_of(said: IO[bytes]) -> str:
+    said.seek(max(0, said.seek(0, os.SEEK_END) - OUTPUT_MAX_BYTES))
+    return said.read(OUTPUT_MAX_BYTES).decode(errors="replace")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -80,7 +87,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), GRACE_S)
+        async with asyncio.timeout(GRACE_S):
+            await process.wait()
 
 
 def _ended(code: int) -> str:
