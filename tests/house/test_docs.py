@@ -15,6 +15,7 @@ import pytest
 from beastmode.cli.root import beast
 from beastmode.core.config import load
 from beastmode.core.paths import Paths
+from beastmode.workspace import projects
 from support.tracked import ROOT, project_files, text_of
 
 PAGES = [file for file in project_files() if file.suffix == ".md"]
@@ -109,6 +110,9 @@ def test_targets_of_make_that_a_page_shows_exist(page: Path, line: str) -> None:
 @pytest.mark.parametrize(("page", "text"), list(blocks("toml")))
 def test_settings_that_a_page_shows_are_taken(page: Path, text: str, tmp_path: Path) -> None:
     if "project" in tomllib.loads(text):
+        return
+    if text.startswith(f"# {projects.FILE}"):
+        assert projects.parsed(text) != projects.NOTHING
         return
     home = Paths.from_environment({"BEAST_HOME": str(tmp_path)})
     home.config_file.write_text(text)

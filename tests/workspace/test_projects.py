@@ -50,6 +50,10 @@ class TestWhatItMaySay:
         assert parsed("") == NOTHING == Project()
         assert parsed("tags = []").budget.max_cost_usd == inf
 
+    def test_the_file_of_this_repository_is_sound(self) -> None:
+        own = parsed((Path(__file__).parents[2] / FILE).read_text())
+        assert (own.tags, own.alias) == (["beastmode"], {"coder": "local:qwen-coder"})
+
     def test_aliases_and_patterns_as_config_toml_writes_them(self) -> None:
         project = parsed("routing.aliases.fast = 'echo:echo'\n[workspace]\nignore = ['out/']")
         assert (project.alias, project.ignore) == ({"fast": "echo:echo"}, ["out/"])
