@@ -1,4 +1,4 @@
-"""The sample project of bench/generation.py: drawn from a seed, with five small wishes and the tests that judge them."""
+"""The sample project of bench/generation.py: drawn from a seed, with five small wishes and what judges them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def run(words: list[str], {box}: {Box}) -> str:
         return "\\n".join({thing}.described() for {thing} in {box}.find(rest[0]))
     return f"unknown command: {{command}}"
 ''',
-    "tests/test_{box}.py": '''from {box}.cli import run
+    "tests/test_{box}.py": """from {box}.cli import run
 from {box}.item import {Thing}
 from {box}.store import {Box}
 from {box}.text import shortened, slug
@@ -130,7 +130,7 @@ def test_commands():
 def test_texts():
     assert shortened("abcdefgh", 6) == "abc..."
     assert slug("Alpha, One!") == "alpha-one"
-''',
+""",
 }
 
 
