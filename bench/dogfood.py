@@ -207,7 +207,8 @@ class DogFood:
                 if edit["before_sha256"] is not None:
                     shutil.copyfile(ROOT / edit["path"], place)
             written = applying.apply(folder, edits)
-            (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'tests'}\n")
+            scope = "asyncio_default_fixture_loop_scope = function"  # else pytest-asyncio warns
+            (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'tests'}\n{scope}\n")
             program = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *written]
             environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
             try:
@@ -216,7 +217,7 @@ class DogFood:
                 )
             except subprocess.TimeoutExpired:
                 return {"passed": False, "files": written, "said": f"it ran for more than {RUN_S:.0f} s"}
-            said = re.sub(rf"{re.escape(name)}/?", "", done.stdout + done.stderr)
+            said = re.sub(rf"{re.escape(name)}/?", "", done.stdout.strip() or done.stderr)
             return {"passed": done.returncode == 0, "files": written, "said": said[-4 * SAID_CHARS :]}
 
     # -- a question ---------------------------------------------------------------------------------------------------
