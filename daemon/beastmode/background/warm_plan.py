@@ -13,10 +13,10 @@ import msgspec
 
 from beastmode.background.activity import Activities
 from beastmode.background.warm_budget import Budget
+from beastmode.background.warm_known import Known
 from beastmode.background.warm_requests import make
 from beastmode.background.warm_wishes import Wish
 from beastmode.cache.key import Key, make_key
-from beastmode.cache.variants import answers_of
 from beastmode.core.breaker import Breakers
 from beastmode.core.clock import Clock
 from beastmode.core.deployments import Deployment
@@ -33,9 +33,6 @@ from beastmode.workspace.library import Library
 PROMPT_MAX_CHARS = 60_000
 ANSWER_MAX_TOKENS = 8_192
 CHARS_PER_TOKEN = 4
-PASSED_MAX = 2_000
-FAILED_PAUSE_S = 900.0
-UNSTORABLE_PAUSE_S = 86_400.0
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -72,6 +69,9 @@ class Planner:
         providers: Provider plugins.
         prices: What calls may cost.
         clock: Time.
+
+    Attributes:
+        known: What is stored, or failed a while ago.
     """
 
     def __init__(
@@ -97,8 +97,7 @@ class Planner:
         self._vault = vault
         self._providers = providers
         self._prices = prices
-        self._clock = clock
-        self._passed: dict[bytes, float] = {}
+        self.known = Known(gateway, clock)
 
     async def plan(self, wish: Wish) -> Plan:
         """Decides about a wish; asks no model and spends nothing.
@@ -123,9 +122,9 @@ class Planner:
             return "no_cache"
         if self._is_large(request):
             return "large"
-        if await self.is_stored(request, key):
+        if await self.known.is_stored(request, key):
             return "stored"
-        if self._passed.get(key.exact, 0.0) > self._clock.mono_s():
+        if self.known.is_passed_over(key):
             return "failed_before"
         self._let_stand_in(request)
         try:
@@ -165,39 +164,6 @@ class Planner:
 
     def _is_free(self, deployment: Deployment, request: Request) -> bool:
         return self._prices.upper_bound(request, deployment) == 0.0
-
-    async def is_stored(self, request: Request, key: Key) -> bool:
-        """Whether the answer is stored, and true now.
-
-        Args:
-            request: What would be asked.
-            key: Its key.
-        """
-        entry = await self._gateway.lookup.peek(key.exact)
-        if entry is None:
-            return False
-        if request.gather is None and not entry.pieces:
-            return bool(entry.digests) or self._clock.wall_s() - entry.stored_at_s < self._keeps_s()
-        for one in answers_of(entry):
-            if one.pieces and await self._gateway.variants.hold(request, one.pieces) is not None:
-                return True
-        return False
-
-    def _keeps_s(self) -> float:
-        cache = self._gateway.settings.cache
-        return max(cache.l1.ttl_s if cache.l1.max_bytes else 0.0, cache.l2.ttl_s if cache.l2.max_bytes else 0.0)
-
-    def pass_over(self, key: Key, *, failed: bool) -> None:
-        """Does not try something again for a while.
-
-        Args:
-            key: Of the request.
-            failed: It failed; else its answer can not be stored.
-        """
-        if len(self._passed) >= PASSED_MAX:
-            self._passed.clear()
-        pause_s = FAILED_PAUSE_S if failed else UNSTORABLE_PAUSE_S
-        self._passed[key.exact] = self._clock.mono_s() + pause_s
 
     async def _is_unsaved(self, wish: Wish) -> bool:
         """The editor's text is not that of the disk: a person would ask about the former."""
