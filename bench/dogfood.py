@@ -37,7 +37,7 @@ WEIGHTS = "qwen-coder"
 CODER = "coder"
 """As `.beastmode.toml` of this repository calls it."""
 
-FUNCTION = "daemon/beastmode/cli/figures.py:count"
+FUNCTION = "daemon/beastmode/cli/figures.py:usd"
 QUESTION = "Which module keeps circuit breakers, and what makes one of them open? Answer in two or three sentences."
 CONTEXT_TOKENS = 900
 ANSWER_TOKENS = 300
