@@ -161,17 +161,17 @@ class TestTruth:
             results.append(answer.cache.result)
         assert results == ["miss", "stale", "hit_exact", "hit_exact", "hit_exact"]
 
-    async def test_four_variants_are_kept_beside_the_newest_those_used_last(self, house: House, files: Files) -> None:
-        for number in range(6):
+    async def test_eight_variants_are_kept_beside_the_newest_those_used_last(self, house: House, files: Files) -> None:
+        for number in range(10):
             files.texts["a"] = str(number)
             await ask(house, about(files))
             files.texts["a"] = "0"
-            assert (await ask(house, about(files))).cache.result == ("miss" if number > 5 else "hit_exact")
+            assert (await ask(house, about(files))).cache.result == "hit_exact"
         stored = house.gateway.lookup.recall(make_key(about(files)))
         assert stored is not None
         kept = [one.completion.text for one in stored.entry.variants]
         assert stored.entry.completion.text == "a: 0\nb: two"
-        assert kept == [f"a: {number}\nb: two" for number in (5, 4, 3, 2)]
+        assert kept == [f"a: {number}\nb: two" for number in range(9, 1, -1)]
 
     async def test_asking_anew_replaces_the_variant_of_the_same_pieces_alone(self, house: House, files: Files) -> None:
         await ask(house, about(files))

@@ -17,7 +17,7 @@ from beastmode.core.types import Entry, Piece, Request, Variant
 
 log = logging.getLogger(__name__)
 
-VARIANTS_MAX = 4
+VARIANTS_MAX = 8
 VARIANTS_MAX_BYTES = 256 << 10
 PIECES_MAX = 512
 
