@@ -231,6 +231,12 @@ class DogFood:
         sources = [" ".join([where(one), one.get("symbol", "")]).strip() for one in answer["sources"]]
         print(f"   made from {', '.join(sources) or 'nothing of the workspace'} ({figures.span(took_s)})")
         again, again_s = self._call("chat", max_tokens=ANSWER_TOKENS, temperature=0, **about)
+        if again["cache"]["result"] == "stale":
+            print(
+                f"   a file that it was made from was edited meanwhile, so it was asked anew ({figures.span(again_s)})"
+            )
+            answer = again
+            again, again_s = self._call("chat", max_tokens=ANSWER_TOKENS, temperature=0, **about)
         result = again["cache"]["result"]
         self.report["question"] = {
             "question": self._given.question,
