@@ -110,6 +110,26 @@ def lines_of(path: str, name: str) -> tuple[int, int]:
     raise FailedError(f"there is no function {name} in {path}")
 
 
+def _pytest(folder: Path, files: list[str]) -> tuple[bool, str]:
+    """Runs tests in a folder of their own; whether all passed, and what was said."""
+    scope = "asyncio_default_fixture_loop_scope = function"  # else pytest-asyncio warns
+    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'tests'}\n{scope}\n")
+    program = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *files]
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            program, cwd=folder, env=environ, capture_output=True, text=True, timeout=RUN_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"it ran for more than {RUN_S:.0f} s"
+    return done.returncode == 0, re.sub(rf"{re.escape(str(folder))}/?", "", done.stdout.strip() or done.stderr)
+
+
+def _passing(said: str) -> int:
+    found = re.findall(r"(\d+) passed", said)
+    return int(found[-1]) if found else 0
+
+
 class DogFood:
     """The steps.
 
@@ -206,19 +226,13 @@ class DogFood:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if edit["before_sha256"] is not None:
                     shutil.copyfile(ROOT / edit["path"], place)
+            before = [edit["path"] for edit in edits if edit["before_sha256"] is not None]
+            known = _passing(_pytest(folder, before)[1]) if before else 0
             written = applying.apply(folder, edits)
-            scope = "asyncio_default_fixture_loop_scope = function"  # else pytest-asyncio warns
-            (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT / 'tests'}\n{scope}\n")
-            program = [sys.executable, "-P", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *written]
-            environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-            try:
-                done = subprocess.run(
-                    program, cwd=folder, env=environ, capture_output=True, text=True, timeout=RUN_S, check=False
-                )
-            except subprocess.TimeoutExpired:
-                return {"passed": False, "files": written, "said": f"it ran for more than {RUN_S:.0f} s"}
-            said = re.sub(rf"{re.escape(name)}/?", "", done.stdout.strip() or done.stderr)
-            return {"passed": done.returncode == 0, "files": written, "said": said[-4 * SAID_CHARS :]}
+            passed, said = _pytest(folder, written)
+            if passed and _passing(said) <= known:  # it is collected by nobody, or hides another
+                passed, said = False, f"{said}\nno test more than before: {known} passed without it"
+            return {"passed": passed, "files": written, "said": said[-4 * SAID_CHARS :]}
 
     # -- a question ---------------------------------------------------------------------------------------------------
 
