@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beastmode.workspace.changes import Change, changes_in
 from beastmode.workspace.diffs import unified_diff
-from beastmode.workspace.file_names import path_in, resolved
-from beastmode.workspace.matching import places_of
-from beastmode.workspace.patching import PatchError, patched
+from beastmode.workspace.features.changes import Change, changes_in
+from beastmode.workspace.features.file_names import path_in, resolved
+from beastmode.workspace.features.matching import places_of
+from beastmode.workspace.features.patching import PatchError, patched
 
 KNOWN = ("src/shelf/store.py", "src/shelf/__init__.py", "README.md", "Makefile")
 STORE = '''"""The shelf."""

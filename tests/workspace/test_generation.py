@@ -15,15 +15,15 @@ from beastmode.cli.generating import run as run_check
 from beastmode.client.edits import apply_diff
 from beastmode.core.errors import BadInputError, ContextTooLongError
 from beastmode.core.types import Answer, CacheInfo, Route, Usage
-from beastmode.workspace import copying
-from beastmode.workspace.checking import edits_of, problems_of
-from beastmode.workspace.copying import copy_with, remove, remove_stale
+from beastmode.workspace.features import copying
+from beastmode.workspace.features.checking import edits_of, problems_of
+from beastmode.workspace.features.copying import copy_with, remove, remove_stale
+from beastmode.workspace.features.ground import Ground, RefusedPathError
+from beastmode.workspace.features.planning import Plan, Step, plan_messages, read_plan
+from beastmode.workspace.features.scouting import imported_by, scout
+from beastmode.workspace.features.syntax import faults_in, new_faults
+from beastmode.workspace.features.trying import environment, steadied, told, try_command
 from beastmode.workspace.generation import Feedback, Generation, Made, Question
-from beastmode.workspace.ground import Ground, RefusedPathError
-from beastmode.workspace.planning import Plan, Step, plan_messages, read_plan
-from beastmode.workspace.scouting import imported_by, scout
-from beastmode.workspace.syntax import faults_in, new_faults
-from beastmode.workspace.trying import environment, steadied, told, try_command
 
 CALC = "def add(a, b):\n    return a + b\n"
 TWICE = f"{CALC}\n\ndef twice(a):\n    return add(a, a)\n"

@@ -12,14 +12,14 @@ import msgspec
 
 from beastmode.core.errors import ContextTooLongError
 from beastmode.core.types import Answer, Digest, Message, Piece
-from beastmode.workspace.changes import changes_in
-from beastmode.workspace.checking import Texts, digest_of, edits_of, problems_of
-from beastmode.workspace.draft import Draft
-from beastmode.workspace.drafting import CHARS_PER_TOKEN, max_tokens_of, repair_messages, write_messages
 from beastmode.workspace.edits import Edit
-from beastmode.workspace.ground import Ground, RefusedPathError
-from beastmode.workspace.planning import Plan, Step, plan_messages, read_plan
-from beastmode.workspace.scouting import Scouted, imported_by
+from beastmode.workspace.features.changes import changes_in
+from beastmode.workspace.features.checking import Texts, digest_of, edits_of, problems_of
+from beastmode.workspace.features.draft import Draft
+from beastmode.workspace.features.drafting import CHARS_PER_TOKEN, max_tokens_of, repair_messages, write_messages
+from beastmode.workspace.features.ground import Ground, RefusedPathError
+from beastmode.workspace.features.planning import Plan, Step, plan_messages, read_plan
+from beastmode.workspace.features.scouting import Scouted, imported_by
 
 PLAN_MAX_TOKENS = 2048
 CUT_OFF = "The answer was cut off before its end: change only what has to be changed."

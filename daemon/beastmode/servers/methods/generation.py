@@ -15,16 +15,16 @@ from beastmode.servers.methods.answers import ask
 from beastmode.servers.methods.table import method
 from beastmode.servers.services import Caller, Services
 from beastmode.workspace.attachments import Document
-from beastmode.workspace.checking import Texts
-from beastmode.workspace.copying import copy_with, remove
 from beastmode.workspace.edits import Edit
+from beastmode.workspace.features.checking import Texts
+from beastmode.workspace.features.copying import copy_with, remove
+from beastmode.workspace.features.ground import Ground, RefusedPathError, real_root
+from beastmode.workspace.features.resuming import Said, Saved, Shelf, key_of
+from beastmode.workspace.features.scouting import Scouted, scout, with_found
+from beastmode.workspace.features.trying import steadied, try_command
 from beastmode.workspace.generation import PLAN_MAX_TOKENS, Check, Feedback, Generation, Made, Question
-from beastmode.workspace.ground import Ground, RefusedPathError, real_root
 from beastmode.workspace.requests import Asking
-from beastmode.workspace.resuming import Said, Saved, Shelf, key_of
-from beastmode.workspace.scouting import Scouted, scout, with_found
 from beastmode.workspace.subject import name_inside
-from beastmode.workspace.trying import steadied, try_command
 
 
 class GenerateParams(Asking, kw_only=True):

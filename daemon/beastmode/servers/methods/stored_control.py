@@ -17,7 +17,7 @@ from beastmode.core.errors import BadInputError
 from beastmode.core.types import Entry, Variant
 from beastmode.servers.methods.table import Nothing, method
 from beastmode.servers.services import Caller, Services
-from beastmode.workspace.resuming import Shelf
+from beastmode.workspace.features.resuming import Shelf
 
 PAGE = 200
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from beastmode.core.types import Message
-from beastmode.workspace.file_names import path_in, resolved
+from beastmode.workspace.features.file_names import path_in, resolved
 from beastmode.workspace.prompting import fenced, with_lf
 
 SUMMARY_MAX_CHARS = 300

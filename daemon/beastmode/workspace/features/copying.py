@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from beastmode.core.errors import AccessError, BadInputError
+from beastmode.workspace.features.ground import Ground
 from beastmode.workspace.files import opened_folder
-from beastmode.workspace.ground import Ground
 from beastmode.workspace.secrets import named_like_secret
 from beastmode.workspace.subject import BOM
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from beastmode.workspace.changes import Change
-from beastmode.workspace.matching import Place, places_of
-from beastmode.workspace.merging import is_part, merged
+from beastmode.workspace.features.changes import Change
+from beastmode.workspace.features.matching import Place, places_of
+from beastmode.workspace.features.merging import is_part, merged
 from beastmode.workspace.positions import Lines, line_end
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.replacing import in_style_of, indent_text, margin_text, moved, with_ends

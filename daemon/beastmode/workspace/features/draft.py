@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 import msgspec
 
 from beastmode.core.types import Digest
-from beastmode.workspace.changes import Change, changes_in
-from beastmode.workspace.checking import Texts
-from beastmode.workspace.drafting import shown_text
-from beastmode.workspace.file_names import path_in, resolved
-from beastmode.workspace.ground import Ground, RefusedPathError
+from beastmode.workspace.features.changes import Change, changes_in
+from beastmode.workspace.features.checking import Texts
+from beastmode.workspace.features.drafting import shown_text
+from beastmode.workspace.features.file_names import path_in, resolved
+from beastmode.workspace.features.ground import Ground, RefusedPathError
+from beastmode.workspace.features.patching import PatchError, patched
 from beastmode.workspace.languages import language_of
-from beastmode.workspace.patching import PatchError, patched
 from beastmode.workspace.replies import code_in
 
 NAMED_MAX = 6

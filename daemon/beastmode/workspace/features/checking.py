@@ -9,9 +9,9 @@ from beastmode.client.edits import apply_diff
 from beastmode.core.errors import BadInputError
 from beastmode.workspace.diffs import unified_diff
 from beastmode.workspace.edits import Edit
-from beastmode.workspace.ground import Ground, RefusedPathError
+from beastmode.workspace.features.ground import Ground, RefusedPathError
+from beastmode.workspace.features.syntax import new_faults
 from beastmode.workspace.secrets import holds_secret
-from beastmode.workspace.syntax import new_faults
 
 Texts = dict[str, str | None]
 """New texts of files by their paths; None: the file is to go."""

@@ -11,7 +11,7 @@ import msgspec
 from beastmode.core.types import Piece
 from beastmode.workspace.chunks import cut
 from beastmode.workspace.context import Found
-from beastmode.workspace.ground import Ground, RefusedPathError
+from beastmode.workspace.features.ground import Ground, RefusedPathError
 from beastmode.workspace.languages import language_of
 from beastmode.workspace.prompting import fenced, with_lf
 from beastmode.workspace.secrets import named_like_secret

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from beastmode.workspace.file_names import commented_path, path_in, resolved
+from beastmode.workspace.features.file_names import commented_path, path_in, resolved
 from beastmode.workspace.prompting import with_lf
 from beastmode.workspace.surroundings import margin
 
