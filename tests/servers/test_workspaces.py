@@ -138,6 +138,18 @@ def test_what_was_open_is_open_again_after_a_restart_and_what_was_closed_is_not(
     assert (row(own)["path"], row(own)["files"]) == (str(root), 3)
 
 
+def test_forgetting_a_workspace_or_everything_closes_it_and_deletes_what_was_read(daemon: Daemon, root: Path) -> None:
+    for which in ({"workspace": str(root)}, {"all": True}):
+        opened(daemon, root)
+        daemon.call("forget", {"workspace": str(root / "sub")})
+        daemon.call("forget", {**which, "dry_run": True})
+        assert [one["path"] for one in daemon.call("workspace.list")["workspaces"]] == [str(root)]
+        daemon.call("forget", which)
+        assert daemon.call("workspace.list")["workspaces"] == []
+        assert remembered(daemon) == {}
+        assert [*(daemon.home / "cache" / "workspaces").glob("*.db")] == []
+
+
 def test_closing_keeps_what_is_known_and_forgetting_does_not(daemon: Daemon, root: Path) -> None:
     opened(daemon, root)
     folder = daemon.home / "cache" / "workspaces"

@@ -177,6 +177,7 @@ async def cache_import(services: Services, caller: Caller, params: ImportParams)
 async def forget(services: Services, caller: Caller, params: ForgetParams) -> dict[str, Any]:
     """Forgets prompts, answers, vectors and sessions, in every tier: of a workspace, since a time, or all of them.
 
+    A workspace that is forgotten is closed, and what was read of it deleted; so are all of them where all is forgotten.
     `everywhere` is false where the disk or a shared tier was away; what it still holds ends by its age.
     """
     if [params.workspace is not None, params.since is not None, params.all].count(True) != 1:
@@ -203,6 +204,7 @@ async def forget(services: Services, caller: Caller, params: ForgetParams) -> di
     }
     if not params.dry_run:
         await _forget_doings(services, since_s, roots)
+        await _forget_readings(services, roots, params.all)
         await _take_out(services, counted, meant)
         if params.all:
             await cache_clear(services, caller, Nothing())
@@ -229,6 +231,13 @@ async def _forget_doings(services: Services, since_s: float | None, roots: froze
             await services.activity.forget(since_s, root)
     if services.patterns is not None:
         services.patterns.relearn()
+
+
+async def _forget_readings(services: Services, roots: frozenset[str] | None, everything: bool) -> None:
+    """Closes the workspaces that are meant, and deletes what was read of them."""
+    for root in services.workspaces.known():
+        if everything or (roots is not None and root in roots):
+            await services.workspaces.close(root, forget=True)
 
 
 async def _matching(services: Services, meant: Meant) -> list[Counted]:

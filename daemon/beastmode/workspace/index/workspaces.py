@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,10 @@ class Workspaces:
     def list(self) -> list[Workspace]:
         """The open ones, in the order they were opened."""
         return [*self._open.values()]
+
+    def known(self) -> Sequence[str]:
+        """The folders that somebody said something about, open or not."""
+        return [*self._agreements.all()]
 
     def rows(self) -> Rows:
         """How the open ones are."""
