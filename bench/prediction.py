@@ -150,7 +150,7 @@ def _middle(values: list[float]) -> dict[str, float]:
 def together(rows: list[dict[str, Any]], way: str, part: str | None, name: str) -> float:
     """A share over several seeds, each request counting once."""
     found = [row[way] if part is None else row[way][part] for row in rows]
-    return sum(one[name] * one["n"] for one in found if one["n"]) / max(1, sum(one["n"] for one in found))
+    return float(sum(one[name] * one["n"] for one in found if one["n"]) / max(1, sum(one["n"] for one in found)))
 
 
 def in_sum(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ folder; only source is embedded, as the daemon embeds source first, so that vect
 from __future__ import annotations
 
 import argparse
+import importlib
 import asyncio
 import json
 import sys
@@ -27,8 +28,9 @@ from beastmode.workspace.index.reading import Reader
 from beastmode.workspace.index.retrieval import QUESTION_CHARS, Retriever
 from bench.retrieval_peers import Kept, Pieces, find_ripgrep, first_files, words_counted
 from bench.retrieval_questions import Repository, repository
-from support.minilm import ready_minilm
-from support.weights import fetch
+
+ready_minilm: Any = importlib.import_module("support.minilm").ready_minilm
+fetch: Any = importlib.import_module("support.weights").fetch
 
 PACKAGES = ("sphinx==9.0.4", "celery==5.7.0", "aiohttp==3.14.5")
 SEED = 20_261_121

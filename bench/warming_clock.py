@@ -36,7 +36,8 @@ def hasten() -> None:
     async def sleep(clock: Clock, seconds: float) -> None:
         await asyncio.sleep(seconds / PACE)
 
-    Clock.mono_s, Clock.wall_s, Clock.sleep = mono_s, wall_s, sleep  # type: ignore[method-assign]
+    for name, method in (("mono_s", mono_s), ("wall_s", wall_s), ("sleep", sleep)):
+        setattr(Clock, name, method)
 
 
 if __name__ == "__main__":
