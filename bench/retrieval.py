@@ -9,12 +9,13 @@ folder; only source is embedded, as the daemon embeds source first, so that vect
 from __future__ import annotations
 
 import argparse
-import importlib
 import asyncio
+import importlib
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests")]
 
