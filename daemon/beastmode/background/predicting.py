@@ -19,8 +19,8 @@ FILES_MAX = 60
 SYMBOLS_MAX = 40
 WORDS_MAX = 8
 NEW_PLACES_MAX = 8
-NEW_SHARE = 0.4
-"""What is left of the chance of something that was never asked: much of it goes to what nobody could have guessed."""
+NEW_SHARE = 0.15
+"""What is left of the chance of something that was never asked: what was asked before goes before it."""
 
 Words = tuple[str, str, str]
 """Action, digest of the words, user."""

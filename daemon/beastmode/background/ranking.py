@@ -8,7 +8,7 @@ from operator import mul
 
 import msgspec
 
-STEP = 0.25
+STEP = 0.15
 WEIGHT_MAX = 8.0
 
 Vector = Sequence[float]

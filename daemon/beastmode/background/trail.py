@@ -10,7 +10,7 @@ import msgspec
 from beastmode.background.activity import Activity, Identity
 
 DAY_S = 86_400.0
-REST_S, PAUSE_S = 120.0, 3 * 3600.0
+REST_S, PAUSE_S = 60.0, 3 * 3600.0
 SHORT_S, LONG_S = 1800.0, 3 * DAY_S
 KNOWN_MAX = 3_000
 PLACES_MAX = 500
