@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beastmode.background.predicting import Guess
+from beastmode.background.warm_budget import WORKING_DAY_S, strictness
 from beastmode.background.warm_record import JUDGED_MIN
 from beastmode.core.errors import UpstreamError
 from beastmode.core.settings import RoutingSettings
@@ -25,6 +28,20 @@ async def _given(completion: Completion) -> Completion:
 async def _never(call: Any, on_delta: Any) -> Completion:
     await asyncio.Event().wait()
     raise AssertionError
+
+
+class TestNumber:
+    def test_half_a_day_with_half_of_its_requests_is_as_strict_as_ever(self) -> None:
+        assert strictness(250, 500, WORKING_DAY_S / 2) == pytest.approx(1.0)
+
+    def test_where_half_of_what_is_due_is_left_a_guess_must_be_four_times_as_likely(self) -> None:
+        assert strictness(375, 500, WORKING_DAY_S / 2) == pytest.approx(4.0)
+
+    @given(st.integers(0, 1_000), st.integers(0, 500), st.floats(0, 86_400))
+    def test_never_less_strict_than_usual_nor_less_the_more_was_asked(
+        self, asked: int, allowed: int, worked_s: float
+    ) -> None:
+        assert 1.0 <= strictness(asked, allowed, worked_s) <= strictness(asked + 1, allowed, worked_s)
 
 
 class TestMoney:

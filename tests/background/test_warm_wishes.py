@@ -145,6 +145,11 @@ class TestAGuess:
         assert (params["path"], params["max_tokens"], params["language"]) == ("b.py", 300, "python")
         assert "diagnostics" not in params and (wish.symbol, wish.user) == ("sub", ME)
 
+    def test_nobody_knows_what_will_be_wrong_elsewhere_so_that_no_fix_is_asked_like_another(self) -> None:
+        asked = Asked("action", {**self.ASKED.params, "kind": "fix"})
+        guess = Guess("fix", "/w", "b.py", "sub", "", ME, 0.5, seen=False, like=self.LIKE)
+        assert from_guesses([guess], lambda one: asked if one == self.LIKE else None) == []
+
     def test_in_another_language_says_nothing_of_the_first(self) -> None:
         (wish,) = from_guesses([self._guess("b.ts", "")], self._asked_of)
         assert "language" not in wish.asked.params and "range" not in wish.asked.params

@@ -194,6 +194,21 @@ class TestWhen:
             await house.turns()
             assert len(house.texts) == 4
 
+    async def test_where_little_is_left_for_the_day_only_the_likelier_guesses_are_asked(self, tmp_path: Path) -> None:
+        templates = [{"message": f"question {n}", "model": "custom:a"} for n in range(8)]
+        async with warm_house(tmp_path, daily_requests=10, templates=templates) as house:
+            await house.turns()
+            house.asked_before("rather likely", 30)
+            house.asked_before("very likely", 30)
+            one, other = house.activity.all()
+            house.patterns.told = [
+                Guess(*other.identity, probability=0.6),
+                Guess(*one.identity, probability=0.3),
+            ]
+            house.warming.look_again()
+            await house.turns()
+            assert house.texts[8:] == ["very likely"]
+
     async def test_at_the_time_of_day_that_is_set_whatever_the_hour_of_the_requests(self, tmp_path: Path) -> None:
         async with warm_house(tmp_path, WarmClock(6.0), at="07:30") as house:
             await house.warming.turn()

@@ -25,6 +25,9 @@ _SPENT = """
 BURST = 3
 """So many may follow each other at once, where before them there were fewer than allowed."""
 
+WORKING_DAY_S = 8 * 3600.0
+DAY_LEFT_MIN = 0.02
+
 
 class Spent(msgspec.Struct, frozen=True):
     """What was asked ahead today.
@@ -36,6 +39,24 @@ class Spent(msgspec.Struct, frozen=True):
 
     usd: float
     requests: int
+
+
+def strictness(asked: int, allowed: int, worked_s: float) -> float:
+    """How much likelier than usual a guess must be, so that the day's requests last for the working day.
+
+    Args:
+        asked: So many were asked ahead today.
+        allowed: So many may be.
+        worked_s: How long ago this day's work began.
+
+    Returns:
+        1 where as much is left of the requests as of the day, or more; else the square of how much too little it is.
+    """
+    day_left = max(DAY_LEFT_MIN, 1.0 - worked_s / WORKING_DAY_S)
+    left = (allowed - asked) / allowed if allowed > 0 else 0.0
+    if left <= 0:
+        return inf
+    return float(max(1.0, day_left / left) ** 2)
 
 
 def midnight_s(now_s: float) -> float:
@@ -166,8 +187,3 @@ class Budget:
     def began(self) -> None:
         """A request is asked ahead: the next one waits."""
         self._next_s = max(self._next_s, self._clock.mono_s()) + 60.0 / self._settings().per_minute
-
-
-def _placed(remote: dict[str, float]) -> dict[str, float]:
-    """The limits by the paths as they are written, and by those without links."""
-    return {os.path.realpath(path): usd for path, usd in remote.items() if path} | remote

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from beastmode.background.activity import Activities, Activity
 from beastmode.background.patterns import Patterns
+from beastmode.background.warm_budget import midnight_s
 from beastmode.background.warm_record import Record
 from beastmode.background.warm_wishes import (
     GUESSES_MAX,
@@ -97,6 +98,13 @@ class Sources:
         if not works:
             return _each_once([*steady, *recurring, *guesses])
         return _each_once([*guesses, *steady, *(one for one in recurring if self.lost or not one.path)])
+
+    def worked_s(self) -> float:
+        """How long ago this day's work began."""
+        now_s = self._clock.wall_s()
+        since_s = midnight_s(now_s)
+        began_s = next((one.at_s for one in self._activities.all() if one.at_s >= since_s), now_s)
+        return max(0.0, now_s - began_s)
 
     def occasion(self) -> object:
         """What is compared to the last time: where it differs, it is worth a look what can be asked now."""

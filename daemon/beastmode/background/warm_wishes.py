@@ -23,7 +23,7 @@ ACTIVE_S = 8 * 3600.0
 LOST_MAX_AGE_S = 7 * 86_400.0
 NEAR_HOURS = 1.5
 RECURRING_MAX, GUESSES_MAX = 200, 10
-GUESS_MIN = 0.03
+GUESS_MIN = 0.02
 SHOWN_CHARS = 80
 
 _TEMPLATE_WORDS = frozenset(
@@ -226,6 +226,8 @@ def _like(guess: Guess, asked_of: AskedOf) -> Asked | None:
     if asked is None or asked.method != "action" or not guess.path or not guess.workspace:
         return None
     kept = {name: value for name, value in asked.params.items() if name != "diagnostics"}
+    if asked.params.get("kind") == "fix" and len(kept) < len(asked.params):
+        return None  # what is wrong there nobody knows yet, and it is part of the request
     if not guess.symbol:
         kept.pop("range", None)
     if guess.like is not None and PurePosixPath(guess.like.path).suffix != PurePosixPath(guess.path).suffix:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any
 
+from beastmode.background.warm_budget import strictness
 from beastmode.background.warm_by_hand import ByHand
 from beastmode.background.warm_parts import Parts
 from beastmode.background.warm_round import Report, Tell
@@ -99,13 +100,18 @@ class Warming:
     async def _consider(self, wish: Wish) -> bool:
         """Asks for a wish where that is due; tells whether a model was asked."""
         parts = self._parts
-        if wish.source == "guess" and wish.chance < GUESS_MIN / self._parts.share("guess"):
+        if wish.source == "guess" and wish.chance < self._guess_min():
             return False
         plan = await parts.planner.plan(wish)
         if plan.why_not or not self._parts.idle:
             return False
-        if (await parts.budget.spent()).requests >= parts.settings().daily_requests:
+        asked, allowed = (await parts.budget.spent()).requests, parts.settings().daily_requests
+        if asked >= allowed:
             self._queue.clear()
+            return False
+        if wish.source == "guess" and wish.chance < self._guess_min(
+            strictness(asked, allowed, parts.sources.worked_s())
+        ):
             return False
         ended, _ = await parts.asking.ask(plan)
         if ended == "over_budget":
@@ -114,6 +120,10 @@ class Warming:
         if ended == "gave_way":
             self._queue.appendleft(wish)
         return True
+
+    def _guess_min(self, strict: float = 1.0) -> float:
+        """How likely a guess must be: more where few of them were used, or where too little is left for the day."""
+        return GUESS_MIN * strict / self._parts.share("guess")
 
     def _rest(self, source: Source) -> None:
         """The less of a source's answers are used, the longer it rests; of guesses only the better ones are asked."""
