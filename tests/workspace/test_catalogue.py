@@ -226,3 +226,14 @@ def test_a_question_has_its_terms_and_names() -> None:
 def test_prose_is_told_from_code() -> None:
     prose, code = prose_and_code('def f():\n    """What it does."""\n    return 1  # why\n')
     assert "What it does." in prose and "why" in prose and "return 1" in code and "What" not in code
+
+
+def test_definers_are_those_of_the_very_name_unless_there_are_many(catalogue: Catalogue, reader: Reader) -> None:
+    catalogue.put([row("a.py", "def pay():\n    return 1\n"), row("b.py", "def Pay():\n    return 2\n")])
+    assert {name: [one.path for one in found] for name, found in reader.definers(["pay", "none"], 2).items()} == {
+        "pay": ["a.py"]
+    }
+    catalogue.put([row("c.py", "def pay():\n    return 3\n")])
+    assert reader.definers(["pay"], 2) == {}
+    assert reader.definers([], 2) == {}
+    assert reader.definers([f"name{number}" for number in range(2000)], 2) == {}

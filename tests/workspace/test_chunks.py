@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beastmode.workspace import chunks, grammars
+from beastmode.workspace import chunks
 from beastmode.workspace.chunks import Chunk, cut, digest
 from beastmode.workspace.positions import content, split_lines
 
@@ -124,13 +124,6 @@ def test_without_grammars_it_is_cut_by_indentation(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(chunks, "by_grammar", lambda rows, language: None)
     symbols = [one.symbol for one in cut("a.py", PYTHON)]
     assert symbols == ["", "first", "Cache", "Cache.get", "Cache.put", "last"]
-
-
-def test_a_grammar_that_is_missing_is_told() -> None:
-    from beastmode.workspace.languages import language_of
-
-    assert not grammars.missing(language_of("a.lua"))
-    assert not grammars.missing(language_of("a.py"))
 
 
 def test_crlf_keeps_lines_and_their_ends() -> None:

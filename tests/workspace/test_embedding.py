@@ -241,15 +241,6 @@ def test_a_full_map_grows_and_then_says_so(tmp_path: Path) -> None:
     vectors.close()
 
 
-def test_what_no_workspace_has_can_be_thrown_away(tmp_path: Path) -> None:
-    vectors = Vectors(tmp_path / "v", "e", 4)
-    vectors.open()
-    vectors.put({bytes([number]) * 32: b"12345678" for number in range(9)})
-    assert vectors.prune({b"\x01" * 32}) == 8
-    assert vectors.has(b"\x01" * 32) and not vectors.has(b"\x02" * 32)
-    vectors.close()
-
-
 def test_vectors_of_another_embedder_are_not_found(tmp_path: Path) -> None:
     first = Vectors(tmp_path / "v", "one", 4)
     first.open()

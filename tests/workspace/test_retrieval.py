@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from beastmode.core.plugins import Embedding
-from beastmode.workspace.chunks import cut, digest
+from beastmode.workspace.chunks import Chunk, cut, digest
 from beastmode.workspace.index.catalogue import Catalogue, FileRow
 from beastmode.workspace.index.ranking import kind_of_path
 from beastmode.workspace.index.reading import Reader
 from beastmode.workspace.index.retrieval import Hit, Retriever
+from beastmode.workspace.index.uses import says_nothing
 from beastmode.workspace.index.vectors import Meanings, Vectors
 from support.embedders import HashEmbedder
 
@@ -137,6 +138,55 @@ async def test_meaning_finds_what_no_word_says(tmp_path: Path, retriever: Retrie
     found = await Retriever(retriever.reader, meanings, embed).search("how are goods put on the screen")
     assert found[0].path == "web/app.js" and found[0].why[0] == "meaning"
     vectors.close()
+
+
+async def test_what_the_best_pieces_use_is_found_where_it_is_defined(tmp_path: Path) -> None:
+    files = {
+        "shop/checkout.py": "def charge_customer(card):\n    return Teller(card).settle()\n",
+        "shop/bank.py": "class Teller:\n    def settle(self):\n        return True\n",
+        "shop/other.py": "class Elsewhere:\n    def nothing(self):\n        return None\n",
+        "tests/test_bank.py": "def test_it():\n    assert Elsewhere().nothing() is None\n",
+    }
+    catalogue = Catalogue.open(tmp_path / "uses.db")
+    catalogue.put([FileRow(path, 1, 1, 1, 1, digest(text), cut(path, text)) for path, text in files.items()])
+    found = paths(await Retriever(Reader(tmp_path / "uses.db")).search("charge the customer"))
+    assert found == ["shop/checkout.py", "shop/bank.py"]
+
+
+async def test_a_name_that_many_files_define_says_nothing(tmp_path: Path) -> None:
+    files = {f"shop/part{number}.py": "def settle():\n    return True\n# so\n" * 2 for number in range(5)}
+    files["shop/checkout.py"] = "def charge_customer(card):\n    return settle(card)\n"
+    catalogue = Catalogue.open(tmp_path / "uses.db")
+    catalogue.put([FileRow(path, 1, 1, 1, 1, digest(text), cut(path, text)) for path, text in files.items()])
+    found = paths(await Retriever(Reader(tmp_path / "uses.db")).search("charge the customer"))
+    assert found == ["shop/checkout.py"]
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"),
+    [
+        ("# -- how many --------", True),
+        ("// receipts of the customer", True),
+        ("-----\n=====\n", True),
+        ("\n\n", True),
+        ("}\n", True),
+        ("return x\n", True),
+        ("# receipts go\n# to the customer\n", False),
+        ("def send_receipt(order):\n    post(order)\n", False),
+    ],
+)
+def test_a_line_between_parts_says_nothing(text: str, nothing: bool) -> None:
+    assert says_nothing(text) is nothing
+
+
+async def test_what_says_nothing_is_not_shown_unless_it_is_named(tmp_path: Path) -> None:
+    rows = [Chunk("# -- refunds ------", digest("a"), "", "text", 1, 1, [])]
+    rows.append(Chunk("REFUNDS = 3", digest("b"), "REFUNDS", "text", 2, 2, ["REFUNDS"]))
+    catalogue = Catalogue.open(tmp_path / "lines.db")
+    catalogue.put([FileRow("shop/refunds.py", 1, 1, 1, 1, digest("ab"), rows)])
+    retriever = Retriever(Reader(tmp_path / "lines.db"))
+    assert await retriever.search("how do refunds work") == []
+    assert [one.symbol for one in await retriever.search("what is `REFUNDS`")] == ["REFUNDS"]
 
 
 async def test_the_loop_goes_on_while_it_is_searched(retriever: Retriever) -> None:

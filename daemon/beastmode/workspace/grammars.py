@@ -121,15 +121,6 @@ def _language(module: str) -> Any:
         return None
 
 
-def missing(language: Language) -> bool:
-    """Says whether a language has a grammar that is not installed.
-
-    Args:
-        language: The language.
-    """
-    return language.id in _MODULES and _language(_MODULES[language.id]) is None
-
-
 def by_grammar(rows: Sequence[str], language: Language) -> list[Span] | None:
     """Functions and classes of a text, by its grammar.
 

@@ -18,6 +18,9 @@ Key = TypeVar("Key")
 Scored = tuple[float, PieceRow, tuple[float, ...]]
 """A score, a piece, and what each kind of evidence adds to it."""
 
+EXACT = 0.8
+"""From here on a name fits exactly."""
+
 _REASONS = ("words", "meaning", "name", "open")
 _ENDINGS = ("ations", "ation", "ions", "ings", "ion", "ing", "ers", "ors", "er", "or", "es", "ed", "s", "e")
 
@@ -42,11 +45,12 @@ class Weights(msgspec.Struct, frozen=True):
     Attributes:
         words: The piece's BM25, as a share of the best one.
         file_words: BM25 of the file's best pieces together, as a share of the best one.
-        meaning: Cosine of piece and question.
-        file_meaning: The mean cosine of the file's three nearest pieces.
+        meaning: Cosine of piece and question, as far as it is over that of pieces that are not near.
+        file_meaning: The mean of that over the file's three nearest pieces.
         name: The piece defines a name that the question has.
         prefix: It defines a name that begins so.
         covered: Share of the words of the piece's own name that the question has.
+        used: It is in a file that defines what the best pieces use.
         near: It is in the file that the question is about, or beside it.
         open: It is in a file that is open.
         private: Its name begins with an underscore.
@@ -60,11 +64,12 @@ class Weights(msgspec.Struct, frozen=True):
 
     words: float = 0.43
     file_words: float = 0.25
-    meaning: float = 0.54
-    file_meaning: float = 0.53
-    name: float = 0.4
-    prefix: float = 0.2
+    meaning: float = 1.1
+    file_meaning: float = 1.1
+    name: float = 0.3
+    prefix: float = 0.15
     covered: float = 0.12
+    used: float = 0.3
     near: float = 0.2
     open: float = 0.1
     private: float = 0.9
@@ -83,8 +88,9 @@ class Evidence(msgspec.Struct):
         question: The question.
         pieces: By their numbers.
         words: BM25 by piece.
-        meaning: Cosine by piece.
+        meaning: Cosine by piece, less that of pieces that are not near.
         names: How well a name of the question fits, by piece.
+        used: How much the best pieces use what a piece defines.
         near: The path that the question is about.
         open_paths: What the person works on.
     """
@@ -94,6 +100,7 @@ class Evidence(msgspec.Struct):
     words: dict[int, float] = {}
     meaning: dict[int, float] = {}
     names: dict[int, float] = {}
+    used: dict[int, float] = {}
     near: str | None = None
     open_paths: Collection[str] = ()
 
@@ -152,6 +159,7 @@ def rank(evidence: Evidence, weights: Weights, limit: int) -> list[Ranked]:
     words = _shares(evidence.words)
     file_words = _shares(_by_file(evidence.pieces, evidence.words, [0.5**place for place in range(8)]))
     file_meaning = _by_file(evidence.pieces, evidence.meaning, [1 / 3] * 3)
+    used = _shares(_by_file(evidence.pieces, evidence.used, [1.0] * 1000))
     ranked: list[Scored] = []
     for number, piece in evidence.pieces.items():
         name = evidence.names.get(number, 0.0)
@@ -159,12 +167,14 @@ def rank(evidence: Evidence, weights: Weights, limit: int) -> list[Ranked]:
             weights.words * words.get(number, 0.0) + weights.file_words * file_words.get(piece.path, 0.0),
             weights.meaning * evidence.meaning.get(number, 0.0)
             + weights.file_meaning * file_meaning.get(piece.path, 0.0),
-            (weights.name if name >= 0.8 else weights.prefix) * name + weights.covered * _covered(piece.symbol, asked),
+            (weights.name if name >= EXACT else weights.prefix) * name
+            + weights.covered * _covered(piece.symbol, asked)
+            + weights.used * used.get(piece.path, 0.0) ** 0.5,
             weights.open * (piece.path in evidence.open_paths) + weights.near * _near(piece.path, evidence.near),
         )
         kind = kind_of_path(piece.path)
         kept = 1.0 if not kind or kind in spared else getattr(weights, kind)
-        if name < 0.8 and piece.symbol.rpartition(".")[2].startswith("_"):
+        if name < EXACT and piece.symbol.rpartition(".")[2].startswith("_"):
             kept *= weights.private
         ranked.append((kept * sum(found), piece, found))
     return _spread(ranked, weights.again, limit)

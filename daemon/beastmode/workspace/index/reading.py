@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,27 @@ class Reader:
         marks = ",".join("?" * len(low))
         return self._pieces(f"JOIN names n ON n.piece = p.id WHERE n.name IN ({marks}) LIMIT ?", [*low, limit])
 
+    def definers(self, names: Sequence[str], most: int) -> dict[str, list[PieceRow]]:
+        """The pieces, without their texts, that define each of several names, exactly as it is written.
+
+        Args:
+            names: Without dots.
+            most: A name that more pieces define is left out.
+        """
+        low = {name.lower() for name in names}
+        found: dict[str, list[PieceRow]] = {}
+        for some in batched(sorted(low)):
+            marks = ",".join("?" * len(some))
+            rare = f"SELECT name FROM names WHERE name IN ({marks}) GROUP BY name HAVING count(*) <= ?"  # noqa: S608
+            where = f"JOIN names n ON n.piece = p.id WHERE n.name IN ({rare}) ORDER BY p.id"
+            for piece in self._pieces(where, [*some, most], texts=False):
+                for name in piece.names:
+                    found.setdefault(name, [])
+                    if not found[name] or found[name][-1].id != piece.id:
+                        found[name].append(piece)
+        wanted = set(names)
+        return {name: pieces for name, pieces in found.items() if name in wanted and len(pieces) <= most}
+
     def _named(self, name: str, limit: int, texts: bool) -> list[PieceRow]:
         *around, last = name.split(".")
         low = last.lower()
@@ -243,6 +264,16 @@ class Reader:
         if self._db is not None:
             self._db.close()
         self._db = self._opened = None
+
+
+def batched(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Values in as many as a statement takes at once.
+
+    Args:
+        values: Any.
+    """
+    for at in range(0, len(values), _MANY):
+        yield values[at : at + _MANY]
 
 
 def _scored(piece: PieceRow, name: str, around: Collection[str]) -> PieceRow:

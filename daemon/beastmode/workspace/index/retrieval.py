@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from beastmode.core.plugins import Embedding
-from beastmode.workspace.index.ranking import Evidence, Ranked, Weights, rank
+from beastmode.workspace.index.ranking import EXACT, Evidence, Ranked, Weights, rank
 from beastmode.workspace.index.reading import Reader
+from beastmode.workspace.index.uses import add_uses, says_nothing
 from beastmode.workspace.index.words import identifiers, terms
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ Embed = Callable[[str], Awaitable[Embedding | str]]
 BY_WORDS = 800
 BY_MEANING = 300
 BY_NAME = 60
+SPARE = 20
+"""Pieces that are ranked beyond those asked for, in place of those that say nothing."""
 QUESTION_CHARS = 1200
 HALF_CHARS = 6000
 EMBED_S = 1.0
@@ -138,11 +141,13 @@ class Retriever:
         evidence = self.gather(question, vector)
         evidence.near, evidence.open_paths = near, opened
         for number in [one.id for one in evidence.pieces.values() if one.path in exclude]:
-            for found in (evidence.pieces, evidence.words, evidence.meaning, evidence.names):
+            for found in (evidence.pieces, evidence.words, evidence.meaning, evidence.names, evidence.used):
                 found.pop(number, None)
-        ranked = rank(evidence, self._weights, limit)
+        ranked = rank(evidence, self._weights, limit + SPARE)
         texts = self.reader.texts([one.piece.id for one in ranked])
-        return [_hit(one, texts[one.piece.id]) for one in ranked if one.piece.id in texts]
+        named = {number for number, score in evidence.names.items() if score >= EXACT}
+        told = [one for one in ranked if one.piece.id in named or not says_nothing(texts.get(one.piece.id, ""))]
+        return [_hit(one, texts[one.piece.id]) for one in told if one.piece.id in texts][:limit]
 
     def gather(self, question: str, vector: NDArray[float32] | None = None) -> Evidence:
         """All that speaks for any piece. Blocks.
@@ -160,11 +165,21 @@ class Retriever:
             evidence.pieces[piece.id] = piece
             evidence.names[piece.id] = piece.score
         if vector is not None and self.meanings is not None:
-            cosines = dict(self.meanings.nearest(vector, BY_MEANING))
+            nearest = self.meanings.nearest(vector, BY_MEANING)
+            cosines = dict(nearest)
+            floor = _floor([cosine for _, cosine in nearest])
             for piece in self.reader.chunks(cosines, texts=False):
                 evidence.pieces[piece.id] = piece
-                evidence.meaning[piece.id] = cosines[piece.sha256]
+                evidence.meaning[piece.id] = max(0.0, cosines[piece.sha256] - floor)
+        add_uses(evidence, self.reader)
         return evidence
+
+
+def _floor(cosines: Sequence[float]) -> float:
+    """From where on a cosine speaks for a piece: what is not among the nearest, or has no vector, has none over it."""
+    if not cosines:
+        return 0.0
+    return max(cosines[-1] if len(cosines) >= BY_MEANING else -1.0, cosines[0] / 2)
 
 
 def _hit(one: Ranked, text: str) -> Hit:

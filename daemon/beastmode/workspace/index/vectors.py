@@ -11,7 +11,6 @@ import logging
 import shutil
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,25 +140,6 @@ class Vectors:
     def _write(self, txn: Any, vectors: Mapping[bytes, bytes]) -> None:
         for digest, vector in vectors.items():
             txn.put(digest, vector, db=self._table)
-
-    def prune(self, keep: Collection[bytes]) -> int:
-        """Throws away the vectors of pieces that no open workspace has; in transactions of some thousand.
-
-        Args:
-            keep: Digests that stay.
-
-        Returns:
-            How many went.
-        """
-        with self._map.reading() as txn:
-            gone = [key for key in txn.cursor(self._table).iternext(values=False) if key not in keep]
-        for at in range(0, len(gone), 4096):
-            self._map.commit(partial(self._delete, gone[at : at + 4096]))
-        return len(gone)
-
-    def _delete(self, digests: Iterable[bytes], txn: Any) -> None:
-        for digest in digests:
-            txn.delete(digest, db=self._table)
 
     def close(self) -> None:
         """Closes the file; harmless when it is closed."""
