@@ -228,12 +228,13 @@ def _near(path: str, near: str | None) -> float:
 def _spread(scored: list[Scored], again: float, limit: int) -> list[Ranked]:
     """Puts further pieces of the same file lower, and the best first."""
     seen: dict[str, int] = defaultdict(int)
-    lowered: list[Scored] = []
-    for score, piece, found in sorted(scored, key=lambda one: (-one[0], one[1].path, one[1].first_line)):
-        lowered.append((score * again ** seen[piece.path], piece, found))
-        seen[piece.path] += 1
-    lowered.sort(key=lambda one: (-one[0], one[1].path, one[1].first_line))
-    return [Ranked(piece, score, _why(found)) for score, piece, found in lowered[:limit]]
+    order = sorted((-score, piece.path, piece.first_line, at) for at, (score, piece, _) in enumerate(scored))
+    lowered: list[tuple[float, str, int, int]] = []
+    for score, path, line, at in order:
+        lowered.append((score * again ** seen[path], path, line, at))
+        seen[path] += 1
+    lowered.sort()
+    return [Ranked(scored[at][1], -score, _why(scored[at][2])) for score, _, _, at in lowered[:limit]]
 
 
 def _why(found: tuple[float, ...]) -> list[str]:

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 Embed = Callable[[str], Awaitable[Embedding | str]]
 """Embeds a text; says why where it can not."""
 
-BY_WORDS = 800
-BY_MEANING = 300
+BY_WORDS = 400
+BY_MEANING = 200
 BY_NAME = 60
 SPARE = 20
 """Pieces that are ranked beyond those asked for, in place of those that say nothing."""
