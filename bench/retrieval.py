@@ -3,8 +3,8 @@
 Run `python -P bench/retrieval.py [--scratch FOLDER] [--rg PROGRAM] [--json FILE]`. It fetches source distributions with
 pip, draws questions from their documentation (`bench/retrieval_questions.py`) and asks three ways. The weights of the
 ranking were learned on others, with another seed: Scrapy, pytest, Pyramid, Trio, Werkzeug, Jinja and Django. Vectors
-are kept in the scratch folder; only source is embedded, as the daemon embeds source first, so that vectors alone are not
-led astray by tests.
+are kept in the scratch folder; only source is embedded, as the daemon embeds source first, so that vectors alone are
+not led astray by tests.
 """
 
 from __future__ import annotations
