@@ -19,7 +19,10 @@ dogfood: .venv/.ready-test ## The daemon on its own source: a test and an answer
 run: .venv/.ready-demo ## Run the daemon in this terminal, until Ctrl-C
 	@$(BIN)/beast start --foreground
 
-test: check ## Check the code, then run every test, with coverage
+test: check ## Check the code, then run every test
+	@$(BIN)/pytest -q -n 2 --durations=25 --durations-min=5
+
+coverage: .venv/.ready-test ## Every test again with coverage, daemons that they start included: at least 95% of lines
 	@$(BIN)/python -P bench/coverage.py
 
 test-long: .venv/.ready-test ## The tests that run over a minute: 50 kills under load

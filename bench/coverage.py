@@ -23,7 +23,7 @@ def run_tests(arguments: list[str]) -> int:
     Returns:
         Its exit code.
     """
-    tests = ["-m", "pytest", "-q", "-n", WORKERS, "--durations=40", "--durations-min=3", *arguments]
+    tests = ["-m", "pytest", "-q", "-n", WORKERS, *arguments]
     return subprocess.run([*COVERAGE, "run", *tests], cwd=ROOT, check=False).returncode
 
 
