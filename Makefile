@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo dogfood run test test-long test-clients check fix vscode screenshots bench clean
+.PHONY: help demo dogfood run test coverage test-long test-clients check fix vscode screenshots bench clean
 BIN := .venv/bin
 export PYTHON
 
