@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -169,13 +170,17 @@ def test_progress_is_told_on_a_terminal_beside_the_file(daemon: FakeDaemon, tmp_
 
 
 def test_ctrl_c_says_where_to_go_on(daemon: FakeDaemon, tmp_path: Path) -> None:
+    asked = threading.Event()
+
     def hangs(params: dict[str, Any], call: Call) -> Any:
         if "after" in params:
+            asked.set()
             call.cancelled.wait(20)
         return {"requests": [row(1)], "next": "1", "total": 2}
 
     daemon.on("requests.export", hangs)
     with Terminal([*PROGRAM, "requests", "export"], {**os.environ, "BEAST_HOME": str(daemon.home)}) as terminal:
         terminal.see("req_1")
+        assert asked.wait(20)
         assert terminal.end_with("\x03") == 130
     assert "go on with: beast requests export --since 2026-11-20T09:00:01.000Z" in terminal.text

@@ -26,11 +26,11 @@ WRITER = """
     ledger.start()
     run = sys.argv[2]
     for n in range(10**9):
-        one = Row(request_id=f"{run}_{n}", at_s=1.0, origin="person", outcome="success", cost_usd=0.5)
-        ledger.intend(one)
+        said = dict(request_id=f"{run}_{n}", at_s=1.0, origin="person", outcome="success", cost_usd=0.5)
+        ledger.intend(Row(**said))
         sys.stdout.write(f"i {run}_{n}\\n")
         sys.stdout.flush()
-        ledger.record(one)
+        ledger.record(Row(**said))
         sys.stdout.write(f"r {run}_{n}\\n")
         sys.stdout.flush()
 """

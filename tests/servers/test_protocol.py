@@ -61,7 +61,7 @@ def test_an_id_comes_back_as_it_was_written(daemon: Daemon, id: bytes) -> None:
         (b'{"jsonrpc":"2.0","method":"ping","params":4,"id":4}\n', -32600, 4),
         (b'{"jsonrpc":"2.0","method":"ping","id":{}}\n', -32600, None),
         (b'{"jsonrpc":"2.0","method":"no.such","id":5}\n', -32601, 5),
-        (b'{"jsonrpc":"2.0","method":"generate","id":5}\n', -32601, 5),
+        (b'{"jsonrpc":"2.0","method":"experiment.create","id":5}\n', -32601, 5),
         (b'{"jsonrpc":"2.0","method":"chat","params":{"message":7},"id":6}\n', -32602, 6),
         (b'{"jsonrpc":"2.0","method":"chat","params":[],"id":6}\n', -32602, 6),
         (b'{"jsonrpc":"2.0","method":"chat","params":{},"id":6}\n', -32602, 6),

@@ -77,15 +77,19 @@ def export_rows(screen: Screen, form: str, output: str | None, **filters: Any) -
     params = {name: value for name, value in filters.items() if value is not None}
     with screen.client() as client:
         export = Export(screen, client, params, form == "csv")
-        if output is None or output == "-":
-            for piece in export.pieces():
-                screen.write(piece)
-            return
-        target = Path(output)
-        with replacing(target, f"beast requests export > {output}") as out:
-            for piece in export.pieces():
-                out.write(piece.encode(errors="replace"))
-            written = out.tell()
+        try:
+            if output is None or output == "-":
+                for piece in export.pieces():
+                    screen.write(piece)
+                return
+            target = Path(output)
+            with replacing(target, f"beast requests export > {output}") as out:
+                for piece in export.pieces():
+                    out.write(piece.encode(errors="replace"))
+                written = out.tell()
+        except KeyboardInterrupt:  # while a page was awaited, or while one was written
+            export.tell_where_to_go_on()
+            raise
     if screen.as_json:
         screen.json({"path": str(target.absolute()), "requests": export.done, "bytes": written})
     else:
@@ -117,7 +121,7 @@ class Export:
         self._is_drawn = False
 
     def pieces(self) -> Iterator[str]:
-        """The text, a page at a time; says where to go on when it is interrupted."""
+        """The text, a page at a time."""
         total, after = None, None
         try:
             if self._as_csv:
@@ -132,12 +136,13 @@ class Export:
                 after = page["next"]
                 if after is None:
                     return
-        except KeyboardInterrupt:
-            self._end()
-            self._screen.note(f"stopped after {figures.count(self.done, 'request')}; go on with: {self._resume()}")
-            raise
         finally:
             self._end()
+
+    def tell_where_to_go_on(self) -> None:
+        """Says what was written when it is interrupted, and how to have the rest."""
+        self._end()
+        self._screen.note(f"stopped after {figures.count(self.done, 'request')}; go on with: {self._resume()}")
 
     def _count(self, rows: list[dict[str, Any]]) -> None:
         self.done += len(rows)
